@@ -32,8 +32,8 @@ fn blocks(document: &str, language: &str) -> Vec<String> {
 #[test]
 fn every_configuration_in_docs_and_templates_is_one() {
     let target = |settings: &String| {
-        let settings = settings.lines().map(|line| format!("    {line}\n")).collect::<String>();
-        format!("name: edge1\nkey: /etc/two-key/edge1\ntargets:\n  checkout-prod:\n{settings}")
+        let settings = settings.trim_end().replace('\n', "\n    ");
+        format!("name: edge1\nkey: /etc/two-key/edge1\ntargets:\n  checkout-prod:\n    {settings}\n")
     };
     let mut all = blocks("docs/drivers.md", "yaml").iter().map(target).collect::<Vec<_>>();
     assert_eq!(all.len(), 6);

@@ -66,7 +66,7 @@ struct WrittenNote {
 }
 
 impl Repository {
-    /// All notes on the refs of known principals under a prefix: [`refs::NOTES`], or where a remote's are kept. What is no note is
+    /// All notes on the refs of known principals under a prefix: [`NOTES`](crate::model::refs::NOTES), or where a remote's are kept. What is no note is
     /// left out.
     pub fn notes(&self, prefix: &str, is_known: impl Fn(&PrincipalId) -> bool) -> Result<Vec<Note>, GitError> {
         let refs = self.refs(&[prefix.trim_end_matches('/')])?;

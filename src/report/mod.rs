@@ -1,4 +1,5 @@
-//! The ledger's state, reports and findings as values for people and programs, and one page of them all. Pure: values in, values out.
+//! Report: the ledger's state, events and findings as values for people and programs, and one page of them all. Pure:
+//! values in, values out.
 //!
 //! First come values ([`LeaseView`], [`ListView`], [`TrailEntry`], [`FindingView`]), which are what `--format json` prints
 //! and what the JSON Schemas describe; words come last, made from the same values. What the ledger does not say (what
@@ -31,6 +32,7 @@ mod show;
 mod status;
 mod style;
 mod subject;
+mod terms;
 mod trail;
 mod unpushed;
 mod verdict;
@@ -75,6 +77,7 @@ pub use status::{
 };
 pub use style::{Colour, Glyphs, Style, Terminal};
 pub use subject::subject_line;
+pub use terms::{AfterView, LeaseTerms};
 pub use trail::{PolicyChange, RevokedKey, TrailEntry, entry_text, trail};
 pub use unpushed::{Unpushed, event_words};
 pub use verdict::{LeaseVerdict, LedgerVerdict, Looked, lease_verdict, ledger_text, ledger_verdict};

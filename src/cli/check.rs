@@ -34,7 +34,7 @@ use super::{Failure, Format, Place, governed::Which, session::Session, terminal}
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key check\n  \
-    git two-key check leases/LEASE-20251027-021913.yaml\n  \
+    git two-key check leases/*.yaml\n  \
     git two-key check --config applier.yaml --format json\n\n\
     Exit codes: 0 no errors, though there may be warnings; 1 a file could never be in force as it is.")]
 pub struct Args {

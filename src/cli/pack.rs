@@ -24,7 +24,7 @@ use crate::{
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key pack show checkout-prod\n  \
-    git two-key pack verify LEASE-20251027-021913\n  \
+    git two-key pack verify INT-2025-0042\n  \
     git two-key pack rehearse checkout-prod --config /etc/two-key/applier.yaml\n\n\
     Exit codes: 0 it holds; 1 there is none, or it does not.")]
 pub struct Args {

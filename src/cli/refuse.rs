@@ -24,7 +24,7 @@ use crate::{
 /// agent. An agent's program says this instead of signing; it stops nothing.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
-    git two-key refuse LEASE-20251027-021913 --key ~/.ssh/agent \\\n    \
+    git two-key refuse INT-2025-0042 --key ~/.ssh/agent \\\n    \
     --reason 'build 4711 is red'")]
 pub struct Args {
     /// The lease: its id, its intent or its target

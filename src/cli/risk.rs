@@ -26,7 +26,7 @@ use super::{Failure, Format, Place, fresh::ReadSource, session::Session, termina
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key risk checkout-prod --repository ../checkout\n  \
-    git two-key risk LEASE-20251027-021913 --check --repository ../checkout\n  \
+    git two-key risk INT-2025-0042 --check --repository ../checkout\n  \
     git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 \\\n    \
     --format yaml-block\n  \
     git two-key risk --repository ../checkout --from v1.8.2 --to v1.9.0 \\\n    \

@@ -18,7 +18,7 @@ use crate::report::{self, ShowView};
 /// would change, who has signed it and who could.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
-    git two-key show LEASE-20251027-021913\n  \
+    git two-key show INT-2025-0042\n  \
     git two-key show checkout-prod --watch\n  \
     git two-key show policy\n  \
     git two-key show checkout-prod --format json | jq .cosigners")]

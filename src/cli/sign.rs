@@ -25,9 +25,9 @@ use crate::{
 /// is signed unless all can be.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
-    git two-key sign LEASE-20251027-021913 --push\n  \
+    git two-key sign INT-2025-0042\n  \
     git two-key sign checkout-prod --as note --key ~/.ssh/agent\n  \
-    git two-key sign LEASE-20251027-021913 LEASE-20251027-022105\n  \
+    git two-key sign --target-prefix checkout- --yes\n  \
     git two-key sign --intent INT-2025-0042 --yes\n  \
     git two-key sign policy")]
 pub struct Args {

@@ -19,10 +19,10 @@ use crate::{
     git two-key statement --message promote checkout-prod > m\n  \
     git push origin \\\n    \
     \"$(git -c gpg.format=ssh commit-tree -S -p main -F m 'main^{tree}')\":main\n\n  \
-    git two-key statement cosign LEASE-20251027-021913 > s\n  \
-    ssh-keygen -Y sign -n two-key -f key s\n  \
+    git two-key statement promote checkout-prod > s\n  \
+    ssh-keygen -Y sign -n two-key -f ~/.ssh/id_ed25519 s\n  \
     cat s s.sig | git notes --ref two-key/user1 append -F - \\\n    \
-    \"$(git rev-parse main:leases/LEASE-20251027-021913.yaml)\"")]
+    \"$(git rev-parse \"main:$(git ls-files leases)\")\"")]
 pub struct Args {
     /// cosign, start, promote, resume, complete, pause, halt, rollback, withdraw, policy, revoke, freeze or thaw
     #[arg(value_parser = action)]

@@ -50,7 +50,7 @@ pub enum ForwardVerb {
     /// Signs the lease's start in a commit on the governed branch, and tags it if that puts the start in force. Cosignatures
     /// in notes are sealed with it. A first tier above the policy's start-up-to takes the promote rule's keys.
     #[command(
-        after_long_help = "Examples:\n  git two-key start LEASE-20251027-021913\n  git two-key start checkout-prod --key ~/.ssh/agent"
+        after_long_help = "Examples:\n  git two-key start checkout-prod\n  git two-key start INT-2025-0042 --key ~/.ssh/agent"
     )]
     Start(OnLease),
     /// Raise a lease to its next tier: add your signature
@@ -73,7 +73,7 @@ pub enum ForwardVerb {
     /// is signed unless all can be.
     #[command(
         visible_alias = "approve-next-tier",
-        after_long_help = "Examples:\n  git two-key approve checkout-prod\n  git two-key approve --intent INT-2025-0042"
+        after_long_help = "Examples:\n  git two-key approve checkout-prod\n  git two-key approve --intent INT-2025-0042 --yes"
     )]
     Approve(OnLeases),
     /// Let a paused lease go on: add your signature
@@ -126,7 +126,7 @@ pub enum StopVerb {
     /// End a lease, or roll it back if it has started; any one key
     #[command(
         visible_alias = "reject",
-        after_long_help = "Examples:\n  git two-key withdraw LEASE-20251027-021913 --reason 'wrong build'"
+        after_long_help = "Examples:\n  git two-key withdraw INT-2025-0042 --reason 'wrong build'"
     )]
     Withdraw(OnLease),
     /// Stop every forward move in the repository; any one key suffices

@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key verify --all\n  \
-    git two-key verify LEASE-20251027-021913\n  \
+    git two-key verify INT-2025-0042\n  \
     git two-key verify --range origin/main..main --format json\n\n\
     Exit codes: 0 it holds; 1 it does not; 3 it could not be decided, above all because no root is pinned.")]
 pub struct Args {

@@ -3,12 +3,12 @@
 use std::{collections::BTreeSet, fmt::Write as _, fs, os::unix::fs::symlink, path::Path, process::Command};
 
 /// A document's text.
-fn text(document: &str) -> String {
+pub(crate) fn text(document: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).unwrap()
 }
 
 /// The `sh` blocks of a text, joined.
-fn blocks(text: &str) -> String {
+pub(crate) fn blocks(text: &str) -> String {
     let mut script = String::new();
     let mut inside = false;
     for line in text.lines() {
@@ -43,7 +43,7 @@ fn run_after_quickstart(until: &str, document: &str) -> String {
 }
 
 /// Runs a script as somebody with nothing but Git, ssh-keygen and this program.
-fn run_script(document: &str, script: &str) -> String {
+pub(crate) fn run_script(document: &str, script: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let (bin, work, home) = (folder.path().join("bin"), folder.path().join("work"), folder.path().join("home"));
     for path in [&bin, &work, &home] {

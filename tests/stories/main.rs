@@ -19,6 +19,7 @@ mod clones;
 mod concurrency;
 mod docs;
 mod forges;
+mod help;
 mod hooks;
 mod joining;
 mod kit_works;

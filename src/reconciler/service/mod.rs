@@ -47,8 +47,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// Ticks until told to end. What each tick came to goes to `on_report`. An applier that fails inside ends as well, with an
-    /// error: nobody knows what is so then, and whoever watches over it starts it anew.
+    /// Ticks until told to end. What each tick came to goes to `on_report`. An internal failure ends it as well, with an
+    /// error, because the shared state is then unknown; a supervisor restarts it.
     pub fn run(
         &self,
         applier: &mut Applier,

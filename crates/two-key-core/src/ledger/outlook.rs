@@ -95,8 +95,8 @@ pub fn looked_at(state: &State, handle: &str) -> Result<AtTarget, Resolution> {
 /// the one that occupies it), else its newest; of any other word the lease with that id, else with that intent, else the only one
 /// whose id begins so.
 ///
-/// A target's name means the target first, whatever ids and intents are proposed: proposing needs no key, and must not turn a
-/// stop away from what runs there.
+/// A target's name means the target first, whatever ids and intents are proposed: proposing needs no key, and must not redirect
+/// a stop from what runs there.
 pub fn resolve(state: &State, handle: &str, action: Option<Action>) -> Resolution {
     let named = LeaseId::parse(handle).filter(|id| state.knows(id));
     if is_target(state, handle) {
@@ -121,7 +121,7 @@ pub fn resolve(state: &State, handle: &str, action: Option<Action>) -> Resolutio
 }
 
 /// The lease whose id begins with a handle. A stop means one that a key was turned for, if there is such a one: proposing needs
-/// no key, and must not turn a stop away.
+/// no key, and must not redirect a stop.
 fn begins_with(state: &State, start: &str, action: Option<Action>) -> Resolution {
     if start.is_empty() {
         return Resolution::Unknown;

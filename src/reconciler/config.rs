@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::drivers::TargetConfig;
 use crate::{
     model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
-    sources, yaml,
+    sources::{self, yaml},
 };
 
 /// Where an applier works, and as whom. Paths are absolute, or relative to where the program runs.

@@ -11,10 +11,7 @@ use super::{
 };
 use crate::{
     ledger::Content,
-    model::{
-        Action, Statement,
-        lease::{AfterArtifacts, Exception, Lease},
-    },
+    model::{Action, Statement, lease::Lease},
     report,
 };
 
@@ -87,48 +84,7 @@ fn what_is_signed(session: &Session, statement: &Statement) -> Result<String, Fa
 
 /// A lease in the words that a signer should read.
 fn lease_words(lease: &Lease) -> String {
-    let mut text = format!("Lease {}\n", lease.id);
-    let mut line = |name: &str, value: &str| {
-        let _ = writeln!(text, "  {name:<10} {}", report::escaped(value));
-    };
-    if let Some(summary) = &lease.summary {
-        line("summary", summary);
-    }
-    if let Some(intent) = &lease.intent {
-        line("intent", intent.as_str());
-    }
-    if let Some(actor) = &lease.actor {
-        line("actor", actor);
-    }
-    if let Some(change) = &lease.change {
-        line("change", &format!("{} {}..{}", change.repository, change.from, change.to));
-    }
-    for artifact in &lease.artifacts {
-        line("artifact", &format!("{} {}", artifact.name, artifact.digest));
-    }
-    line("target", lease.target.as_str());
-    let tiers: Vec<_> = lease.tiers.iter().map(|tier| format!("{} % for {}", tier.weight, tier.bake)).collect();
-    line("tiers", &tiers.join(", "));
-    for after in &lease.after {
-        let what = if after.artifacts == AfterArtifacts::Same { "the same artifacts have" } else { "a lease has" };
-        line("after", &format!("{what} completed on {}", after.target));
-    }
-    if lease.exception == Exception::Taken {
-        line("exception", "it is moved outside its target's windows too");
-    }
-    line("window", &format!("{} to {}", lease.issued, lease.expires));
-    if lease.agent_alone_up_to > 0 {
-        line("delegates", &format!("an agent may promote alone up to {} %", lease.agent_alone_up_to));
-    }
-    for (name, list) in
-        [("paths", &lease.scope.paths), ("commands", &lease.scope.commands), ("variables", &lease.scope.env)]
-    {
-        if !list.is_empty() {
-            line(name, &list.join(", "));
-        }
-    }
-    if let Some(risk) = &lease.risk {
-        line("risk", &format!("{} ({}), factors: {}", risk.score, risk.model, risk.factors.join(", ")));
-    }
-    text
+    let line = |(name, value): (&str, String)| format!("  {name:<10} {}\n", report::escaped(&value));
+    let lines: String = report::LeaseTerms::of(lease).lines().into_iter().map(line).collect();
+    format!("Lease {}\n{lines}", lease.id)
 }

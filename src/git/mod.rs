@@ -69,7 +69,7 @@ pub use hooks::Hook;
 pub use memory::{Flaw, Ledger, Memory};
 pub use merge::Conflict;
 pub use mirror::{Mirrored, Missed, Wanted, mirrored, refspecs};
-pub use notes::{Note, NotedVote};
+pub use notes::{FullNote, Note, NotedVote};
 pub use object::{Object, ObjectKind};
 pub use objects::Objects;
 pub(crate) use objects::linked;

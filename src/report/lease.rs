@@ -10,7 +10,7 @@ use crate::{
     },
     model::{
         Action, LeaseId, Percent,
-        lease::{Lease, OnExpiry, Tier},
+        lease::{Lease, Tier},
         refs,
     },
     signature::Carrier,
@@ -21,6 +21,7 @@ use super::{
     awaits::{Awaits, awaits, is_expired},
     findings,
     keys::KeyStanding,
+    terms::LeaseTerms,
     words::{escaped, listed, time},
 };
 
@@ -234,30 +235,11 @@ pub struct LeaseView {
     pub pinned: bool,
     /// Its files in the tree.
     pub files: Vec<String>,
-    /// What it is for.
-    pub intent: Option<String>,
-    /// Who proposes.
-    pub actor: Option<String>,
-    /// One line for people.
-    pub summary: Option<String>,
-    /// Where it goes.
-    pub target: Option<String>,
-    /// The object ids that it goes from and to.
-    pub change: Option<[String; 2]>,
-    /// What will run, by digest.
-    pub artifacts: Vec<String>,
-    /// When its window opens, RFC 3339.
-    pub issued: Option<String>,
-    /// When its window closes, RFC 3339.
-    pub expires: Option<String>,
-    /// `rollback` or `hold`.
-    pub on_expiry: Option<String>,
-    /// The tiers: weight in percent and bake.
-    pub tiers: Vec<String>,
-    /// The same as values, with how far it has come.
+    /// What its document says.
+    #[serde(flatten)]
+    pub terms: LeaseTerms,
+    /// The tiers as values, with how far it has come.
     pub tier_details: Vec<TierView>,
-    /// The declared risk score.
-    pub risk: Option<u8>,
     /// What did not count: the first thousand.
     pub findings: Vec<FindingView>,
     /// How many more did not.
@@ -298,18 +280,8 @@ pub fn lease_view(state: &State, reports: &[StepReport], beside: &Beside, id: &L
         digest: pinned.or_else(|| files.iter().find_map(|(_, file)| file.digest)).map(|digest| digest.to_string()),
         pinned: pinned.is_some(),
         files: files.iter().map(|(path, _)| escaped(path)).collect(),
-        intent: document.and_then(|lease| lease.intent.as_ref()).map(ToString::to_string),
-        actor: document.and_then(|lease| lease.actor.clone()),
-        summary: document.and_then(|lease| lease.summary.clone()),
-        target: document.map(|lease| lease.target.to_string()),
-        change: document.and_then(|lease| lease.change.as_ref()).map(|c| [c.from.to_string(), c.to.to_string()]),
-        artifacts: document.map(artifacts).unwrap_or_default(),
-        issued: document.map(|lease| lease.issued.to_string()),
-        expires: document.map(|lease| lease.expires.to_string()),
-        on_expiry: document.map(|lease| on_expiry(lease).to_owned()),
-        tiers: document.map(tiers).unwrap_or_default(),
+        terms: document.map(LeaseTerms::of).unwrap_or_default(),
         tier_details: document.map(|lease| tier_details(lease, entry)).unwrap_or_default(),
-        risk: document.and_then(|lease| lease.risk.as_ref()).map(|risk| risk.score),
         findings: found.into_iter().map(FindingView::of).collect(),
         more_findings,
         unpushed: beside.unpushed_of(id),
@@ -415,14 +387,6 @@ pub(super) fn observed_view(observation: &super::LeaseObservation) -> ObservedVi
     }
 }
 
-fn artifacts(lease: &Lease) -> Vec<String> {
-    lease.artifacts.iter().map(|artifact| format!("{} {}", artifact.name, artifact.digest)).collect()
-}
-
-fn tiers(lease: &Lease) -> Vec<String> {
-    lease.tiers.iter().map(|tier| format!("{} % for {}", tier.weight, tier.bake)).collect()
-}
-
 fn tier_details(lease: &Lease, entry: Option<&LeaseState>) -> Vec<TierView> {
     let phase = entry.map_or(Phase::Proposed, |entry| entry.phase);
     let went = |weight| entry?.transitions.iter().find(|one| one.tier == Some(weight)).map(|one| one.step);
@@ -439,11 +403,4 @@ fn tier_details(lease: &Lease, entry: Option<&LeaseState>) -> Vec<TierView> {
         TierView { weight: tier.weight, bake: tier.bake.as_secs(), state: state.to_owned(), step }
     };
     lease.tiers.iter().enumerate().map(view).collect()
-}
-
-fn on_expiry(lease: &Lease) -> &'static str {
-    match lease.on_expiry {
-        OnExpiry::Rollback => "rollback",
-        OnExpiry::Hold => "hold",
-    }
 }

@@ -18,19 +18,9 @@ pub fn lease_text(view: &LeaseView) -> String {
             lines.push(format!("  {:<11}{}", format!("{name}:"), escaped(&value)));
         }
     };
-    field("summary", view.summary.clone());
-    field("intent", view.intent.clone());
-    field("actor", view.actor.clone());
-    field("target", view.target.clone());
-    field("change", view.change.as_ref().map(|[from, to]| format!("{from}..{to}")));
-    for artifact in &view.artifacts {
-        field("artifact", Some(artifact.clone()));
+    for (name, value) in view.terms.lines() {
+        field(name, Some(value));
     }
-    field("tiers", Some(view.tiers.join(", ")).filter(|tiers| !tiers.is_empty()));
-    let window = view.issued.as_ref().zip(view.expires.as_ref());
-    let expiry = view.on_expiry.as_deref().unwrap_or_default();
-    field("window", window.map(|(issued, expires)| format!("{issued} to {expires}, then {expiry}")));
-    field("risk", view.risk.map(|score| format!("{score} (declared)")));
     for file in &view.files {
         field("file", Some(file.clone()));
     }

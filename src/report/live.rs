@@ -30,9 +30,9 @@ pub fn live_lease(view: &LeaseView, now: Option<Timestamp>, style: Style) -> Str
             let _ = writeln!(text, "  {name:<11}{value}");
         }
     };
-    field("summary", view.summary.as_deref().map(escaped));
-    let intent = view.intent.as_ref().map(|intent| format!("{}{intent}", style.dot())).unwrap_or_default();
-    field("target", view.target.as_ref().map(|target| format!("{target}{intent}")));
+    field("summary", view.terms.summary.as_deref().map(escaped));
+    let intent = view.terms.intent.as_ref().map(|intent| format!("{}{intent}", style.dot())).unwrap_or_default();
+    field("target", view.terms.target.as_ref().map(|target| format!("{target}{intent}")));
     field("desired", Some(format!("{:>4} %  {}", view.desired, style.bar(f64::from(view.desired)))));
     let seen = view.observed.as_ref();
     let weight = seen.and_then(|seen| seen.weight);
@@ -43,7 +43,7 @@ pub fn live_lease(view: &LeaseView, now: Option<Timestamp>, style: Style) -> Str
     field("applier", seen.map(|seen| applier(seen, style)));
     field("message", seen.and_then(ObservedView::words).as_deref().map(escaped));
     field("waits for", awaits_text(view.awaits.as_ref(), view.expired, &view.state));
-    field("expires", view.expires.as_deref().map(|at| expiry(at, view, now)));
+    field("expires", view.terms.expires.as_deref().map(|at| expiry(at, view, now)));
     if !view.findings.is_empty() {
         let findings =
             format!("{}; see git two-key verify --all", count(view.findings.len() + view.more_findings, "finding"));
@@ -74,7 +74,7 @@ fn applier(seen: &ObservedView, style: Style) -> String {
 }
 
 fn expiry(at: &str, view: &LeaseView, now: Option<Timestamp>) -> String {
-    let then = view.on_expiry.as_deref().unwrap_or("hold");
+    let then = view.terms.on_expiry.as_deref().unwrap_or("hold");
     match left(at, 0, now) {
         Some(Left::For(left)) => format!("{left} left, then {then}"),
         Some(Left::Over) => format!("expired {at}: {then}"),
@@ -394,7 +394,7 @@ mod tests {
         super::{Awaits, BallotView, CheckView, Cosigner, TransitionView},
         *,
     };
-    use crate::report::{Colour, Glyphs};
+    use crate::report::{Colour, Glyphs, LeaseTerms};
 
     fn vote(principal: &str, role: &str) -> VoteView {
         VoteView { principal: principal.to_owned(), role: role.to_owned(), ..VoteView::default() }
@@ -427,9 +427,14 @@ mod tests {
             tier: Some(25),
             desired: 25,
             step: 2,
-            summary: Some("Roll out checkout 1.9.0\u{1b}[2J".to_owned()),
-            target: Some("checkout-prod".to_owned()),
-            intent: Some("INT-1".to_owned()),
+            terms: LeaseTerms {
+                summary: Some("Roll out checkout 1.9.0\u{1b}[2J".to_owned()),
+                target: Some("checkout-prod".to_owned()),
+                intent: Some("INT-1".to_owned()),
+                expires: Some("2025-10-28T02:19:13Z".to_owned()),
+                on_expiry: Some("rollback".to_owned()),
+                ..LeaseTerms::default()
+            },
             observed: Some(ObservedView {
                 applier: "edge1".to_owned(),
                 weight: Some(Percent::from(25)),
@@ -464,8 +469,6 @@ mod tests {
                 transition(1, "start", 5, vec![vote("user1", "human")]),
                 transition(2, "promote", 25, vec![vote("user1", "human"), vote("cp14", "agent")]),
             ],
-            expires: Some("2025-10-28T02:19:13Z".to_owned()),
-            on_expiry: Some("rollback".to_owned()),
             tier_details: vec![tier(5, "passed", Some(1)), tier(25, "here", Some(2)), tier(100, "next", None)],
             ..LeaseView::default()
         }

@@ -32,6 +32,7 @@ mod show;
 mod status;
 mod style;
 mod subject;
+mod terms;
 mod trail;
 mod unpushed;
 mod verdict;
@@ -76,6 +77,7 @@ pub use status::{
 };
 pub use style::{Colour, Glyphs, Style, Terminal};
 pub use subject::subject_line;
+pub use terms::{AfterView, LeaseTerms};
 pub use trail::{PolicyChange, RevokedKey, TrailEntry, entry_text, trail};
 pub use unpushed::{Unpushed, event_words};
 pub use verdict::{LeaseVerdict, LedgerVerdict, Looked, lease_verdict, ledger_text, ledger_verdict};

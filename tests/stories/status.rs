@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::kit::{LEASE, World, lease, scene::digest_of, stage::Stage};
+use crate::kit::{LEASE, World, lease, scene::digest_of, schema::fits, stage::Stage};
 
 /// The usual policy with a gate whose limit is so much.
 fn gated(world: &World, limit: &str) -> String {
@@ -355,6 +355,63 @@ fn the_status_says_what_is_waited_for_and_who_can_do_it() {
     let empty = World::founded();
     empty.two_key(&["status"]).exits(0).says("checkout-prod  nothing has been rolled out yet");
     loosened().two_key(&["status"]).exits(0).says("policy 2 is proposed");
+}
+
+#[test]
+fn what_is_signed_is_what_is_shown_of_it_ever_after() {
+    let world = World::empty();
+    let pay = "targets:\n  pay-prod: {driver: file, applier: edge1}\n";
+    world.found(
+        &world
+            .policy()
+            .replace("start-up-to: 10\n", "start-up-to: 10\ndelegable-up-to: 25\n")
+            .replace("targets:\n", pay),
+    );
+    let more = "after: [{target: pay-prod, state: completed, artifacts: same}]\nexception: true\nagent-alone-up-to: 25\n\
+                scope: {paths: [/srv/shop], commands: [/bin/reload], env: [ZONE]}\n\
+                risk: {score: 40, model: two-key-2, factors: [no-tests]}\n";
+    world.commit_file(&format!("leases/{LEASE}.yaml"), &(lease(LEASE) + more), "Propose with conditions");
+    let plain = lease("PLAIN-1").replace("checkout-prod", "pay-prod");
+    world.commit_file("leases/PLAIN-1.yaml", &plain, "Propose without");
+    as_key_of(&world, "user1");
+    let conditions = |args: &[&str]| -> Vec<String> {
+        let names = ["after", "exception", "delegates", "paths", "commands", "variables", "risk"];
+        let said = world.two_key(args).exits(0).out;
+        let told = said.lines().filter_map(|line| {
+            let (name, value) = line.strip_prefix("  ")?.split_once(' ')?;
+            let name = name.trim_end_matches(':');
+            names.contains(&name).then(|| format!("{name} {}", value.trim()))
+        });
+        told.collect()
+    };
+    let signed = conditions(&["sign", LEASE, "--dry-run"]);
+    assert_eq!(
+        signed,
+        [
+            "after the same artifacts have completed on pay-prod",
+            "exception it is moved outside its target's windows too",
+            "delegates an agent may promote alone up to 25 %",
+            "paths /srv/shop",
+            "commands /bin/reload",
+            "variables ZONE",
+            "risk 40 (declared by model two-key-2), factors: no-tests",
+        ]
+    );
+    world.turn("user1", "cosign", LEASE);
+    for args in [&["show", LEASE][..], &["status", LEASE]] {
+        assert_eq!(conditions(args), signed, "{args:?}");
+    }
+    let page = page(&world);
+    assert!(page.contains("<dt>Delegates<dd>an agent may promote alone up to 25 %"), "{page}");
+    let view = world.two_key(&["show", LEASE, "--format", "json"]).exits(0).json();
+    fits("show", &view);
+    let told = ["after", "exception", "agent_alone_up_to", "commands", "risk_factors"].map(|name| view[name].clone());
+    let after = serde_json::json!([{"target": "pay-prod", "artifacts": "same"}]);
+    assert_eq!(Value::from(told.to_vec()), serde_json::json!([after, true, 25, ["/bin/reload"], ["no-tests"]]));
+    // One without conditions has none.
+    for args in [&["sign", "PLAIN-1", "--dry-run"][..], &["show", "PLAIN-1"]] {
+        assert_eq!(conditions(args), [""; 0], "{args:?}");
+    }
 }
 
 #[test]

@@ -144,7 +144,7 @@ fn of_this_process() -> Monotonic {
 }
 
 /// Linux tells the seconds since boot, suspension included, and names the boot. It tells them to every process alike, so
-/// that one run can go on counting where another ended.
+/// that one run can go on counting where another ended. Elsewhere the time between two runs is credited to no bake.
 fn of_this_boot() -> Option<Monotonic> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
     let uptime = std::fs::read_to_string("/proc/uptime").ok()?;

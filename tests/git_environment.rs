@@ -187,6 +187,6 @@ fn inner_agent() {
         let id = repository.commit_tree(&commit).unwrap();
         let opened = repository.objects().unwrap().open_one(id).unwrap();
         let signer = Some(key.public_key().unwrap().raw());
-        assert_eq!(git_two_key::admission::signer_of(&opened), signer, "{key}");
+        assert_eq!(git_two_key::push::signer_of(&opened), signer, "{key}");
     }
 }

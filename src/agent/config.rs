@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::{
     model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
-    sources, yaml,
+    sources::{self, yaml},
 };
 
 /// How an agent behaves, as whom, and where. Paths are absolute, or relative to where the program runs.

@@ -8,10 +8,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    admission::signer_of,
     git::{GitError, Objects, Repository},
     ledger::{State, awaited, rules},
     model::{Action, Digest, LeaseId, Oid, PrincipalId, RepositoryId, policy::Role},
+    push::signer_of,
 };
 
 use super::checks::{self, CheckResult, CheckVerdict};

@@ -5,11 +5,11 @@ use std::{fs, path::Path};
 use clap::Args as ClapArgs;
 
 use crate::{
-    admission::{ASIDE, GOVERNED},
     follower::{clocks, records},
     git::{self, Base, Flaw, GitError, Hook, Repository, refspecs},
     ledger,
     model::{CLOCK_TOLERANCE, Oid, refs},
+    push::{ASIDE, GOVERNED},
     report::{self, DoctorView, SetUpProblem},
 };
 

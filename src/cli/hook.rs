@@ -18,9 +18,10 @@ use jiff::Timestamp;
 
 use super::{Failure, Place, terminal};
 use crate::{
-    admission::{Push, PushVerdict, RefusedRef, admitted_on_doubt, judge, judge_move, only_stop_refs},
+    admission::{PushVerdict, RefusedRef, admitted_on_doubt, judge, judge_move, only_stop_refs},
     git::{GitError, Hook, JudgedAt, Memory, PushedRef, Repository, plainly_admitted},
     model::{Oid, Reason, Refusal},
+    push::Push,
     report::escaped,
 };
 

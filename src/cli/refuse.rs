@@ -5,13 +5,14 @@ use clap::Args as ClapArgs;
 use super::{
     Failure, Format, Place,
     terminal::say,
-    turn::{self, Flags, Proposal, Signer},
+    turn::{self, Flags, Proposal},
 };
 use crate::{
     agent::{
         checks::{self, CheckResult},
         refusal::AgentRefusal,
     },
+    git::Signer,
     model::{
         Action, Reason, Refusal,
         policy::{Role, SeparateProposer},

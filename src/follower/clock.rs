@@ -5,10 +5,10 @@ use std::{sync::OnceLock, time::Instant};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Reason, Refusal, document::Span};
+use crate::model::{CLOCK_TOLERANCE, Reason, Refusal, document::Span};
 
 /// How far the wall clock may run from the monotonic one between two readings.
-const TOLERANCE_MS: u64 = 5 * 60 * 1000;
+const TOLERANCE_MS: u64 = CLOCK_TOLERANCE.as_secs().unsigned_abs() * 1000;
 
 /// How the clocks are read.
 pub type Clock = dyn Fn() -> ClockReading + Send + Sync;
@@ -144,7 +144,7 @@ fn of_this_process() -> Monotonic {
 }
 
 /// Linux tells the seconds since boot, suspension included, and names the boot. It tells them to every process alike, so
-/// that one run can go on counting where another ended.
+/// that one run can go on counting where another ended. Elsewhere the time between two runs is credited to no bake.
 fn of_this_boot() -> Option<Monotonic> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
     let uptime = std::fs::read_to_string("/proc/uptime").ok()?;

@@ -13,6 +13,7 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), Refusal> {
     readable(&file, path).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(path).map_err(|error| failed(error.error))?;
+    // A rename is on the disk only once its folder is.
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)
 }
 
@@ -26,16 +27,10 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Temporary files are for their owner alone; what replaces a file has that file's permissions, else the usual ones.
-#[cfg(unix)]
 fn readable(file: &tempfile::NamedTempFile, path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::PermissionsExt as _;
     let mode = std::fs::metadata(path).map_or(0o644, |old| old.permissions().mode() & 0o777);
     file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))
-}
-
-#[cfg(not(unix))]
-fn readable(_: &tempfile::NamedTempFile, _: &Path) -> std::io::Result<()> {
-    Ok(())
 }
 
 fn cannot_write(path: &Path, error: &std::io::Error) -> Refusal {

@@ -8,10 +8,10 @@ use std::{
 };
 
 use crate::{
-    admission::{RefMeaning, place},
     git::{Base, GitError, RefUpdate, Repository, mirrored},
     ledger::{self, State},
     model::{Digest, Oid, PrincipalId, RawKey, Reason, Refusal, refs},
+    push::{RefMeaning, place},
     signature::Cosignature,
 };
 

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    admission::{RECORD, signer_of},
     gate::{Pools, ThresholdState, Verdict},
     git::{GitError, Objects, Repository},
     ledger::{EventKind, State, rules},
@@ -18,6 +17,7 @@ use crate::{
         Digest, Fingerprint, LeaseId, Oid, PrincipalId, RawKey, Reason, Refusal, RepositoryId, TargetId, policy::Role,
         refs,
     },
+    push::{RECORD, signer_of},
     report::FormerKey,
     signature::Opened,
 };

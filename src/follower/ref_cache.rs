@@ -7,9 +7,9 @@ use std::{
 };
 
 use crate::{
-    admission::ASIDE,
     git::{GitError, Mirrored, RefFiles, Repository, mirrored},
     model::{Oid, PrincipalId},
+    push::ASIDE,
 };
 
 use super::mirror::accepted_ref;

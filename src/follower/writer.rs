@@ -8,11 +8,11 @@ use std::{
 };
 
 use crate::{
-    admission::{ASIDE, RECORD, RefMeaning, repository_of, signer_of, unforeseen_stop_names},
     gate::Evidence,
     git::{Base, GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, SigningKey},
     ledger::{self, LeaseState, StopEffect, Transition, rules},
     model::{Digest, LeaseId, Oid, PrincipalId, PublicKey, Reason, Refusal, Statement, refs},
+    push::{ASIDE, RECORD, RefMeaning, repository_of, signer_of, unforeseen_stop_names},
     signature::statement_message,
 };
 

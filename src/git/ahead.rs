@@ -72,6 +72,7 @@ impl Listing {
     pub(super) fn start(repository: &Repository, base: Oid, tip: Oid, naming: Naming) -> Result<Self, GitError> {
         let list = super::scratch::file().map_err(unlisted)?;
         let program = match naming {
+            // Off in every other call. What it names here is checked link by link.
             Naming::Graph => repository.git().args(["-c", "core.commitGraph=true"]),
             Naming::Objects => repository.git(),
         };

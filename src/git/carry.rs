@@ -1,4 +1,4 @@
-//! Carriers: how a key's turn gets into a commit. Nothing here moves a ref.
+//! Carriers as Git objects: a statement, signed in a commit or sealed in one. Nothing here moves a ref.
 
 use super::{GitError, NewCommit, Repository, SignWith, SigningKey};
 use crate::{

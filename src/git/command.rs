@@ -51,6 +51,7 @@ impl Program {
     #[allow(clippy::disallowed_methods, reason = "the one place where Git is run")]
     pub(crate) fn new(name: impl AsRef<OsStr>) -> Self {
         let mut command = Command::new(name);
+        // What Git says is looked into, and in another language a line of the remote's begins otherwise.
         command.env("LC_ALL", "C");
         Self { command, job: Job::default() }
     }

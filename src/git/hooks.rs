@@ -48,6 +48,7 @@ impl Hook {
 
     /// The script that runs a program.
     fn script(self, program: &Path) -> String {
+        // Within single quotes sh knows no escape: a quote ends them, stands for itself, and opens them again.
         let quoted = format!("'{}'", program.to_string_lossy().replace('\'', r"'\''"));
         self.template().replace("@PROGRAM@", &quoted)
     }
@@ -56,6 +57,7 @@ impl Hook {
 impl Repository {
     /// Where Git looks for hooks.
     fn hooks_folder(&self) -> Result<PathBuf, GitError> {
+        // `core.hooksPath` may name another folder, and linked worktrees have none of their own.
         let bytes = self.run(&["rev-parse", "--path-format=absolute", "--git-path", "hooks"]).bytes()?;
         Ok(path_from(bytes.strip_suffix(b"\n").unwrap_or(&bytes).to_vec()))
     }

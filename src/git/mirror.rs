@@ -334,7 +334,7 @@ impl Repository {
             input
         });
         let options = ["--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--no-recurse-submodules"];
-        // An empty refmap keeps the configured refspecs out.
+        // FETCH_HEAD is what the user fetched last. An empty refmap keeps the configured refspecs out.
         let program = self.git_alone().args(NO_BACKGROUND).args(UNJUDGED).arg("fetch").args(options);
         program.args(["--stdin", "--refmap=", "--", remote]).input(input)
     }

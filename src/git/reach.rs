@@ -139,6 +139,7 @@ impl Repository {
         }
         let wanted = from.iter().map(|id| format!("{id}\n"));
         let input: String = wanted.chain(not.iter().map(|id| format!("^{id}\n"))).collect();
+        // What is not here reaches nothing here, and must not end the answer for the others.
         let program = || self.run(&["rev-list", "--ignore-missing", "--parents", "--stdin"]).input(input.clone());
         match self.listed_without(most, not, program) {
             Err(GitError::Program { .. }) => {

@@ -268,6 +268,7 @@ impl Repository {
         reason: &str,
         names: impl Iterator<Item = &'a str>,
     ) -> Result<(), GitError> {
+        // Where one of the names is symbolic, another ref would move in its place.
         let program = self.run(&["update-ref", "--no-deref", "-m", reason, "-z", "--stdin"]).input(input);
         match program.bytes() {
             Ok(_) => Ok(()),

@@ -102,6 +102,7 @@ impl Repository {
         if !remote.starts_with('/') && !remote.contains([':', '=']) {
             program = program.arg("-c").arg(format!("remote.{remote}.mirror=false"));
         }
+        // Of what the user's configuration adds to each push nothing goes along: it could be refused, and ours with it.
         program = program.args(["push", "--porcelain", "--no-follow-tags", "--no-signed", "--recurse-submodules=no"]);
         if options.pre_push == PrePush::PassedOver {
             program = program.arg("--no-verify");
@@ -110,6 +111,7 @@ impl Repository {
             program = program.arg("--atomic");
         }
         for (name, expected) in &options.expected {
+            // Without an id it says that there must be no such ref yet.
             let expected = expected.map(|id| id.to_string()).unwrap_or_default();
             program = program.arg(format!("--force-with-lease={name}:{expected}"));
         }

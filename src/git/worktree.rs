@@ -108,6 +108,7 @@ impl Repository {
             None => self.with_files(None, &[])?,
         };
         let (old, new) = (old.to_string(), new.to_string());
+        // A rename would have two paths in one entry.
         let bytes = self.run(&["diff-tree", "-r", "-z", "--no-renames", &old, &new]).bytes()?;
         let mut fields = bytes.split(|byte| *byte == 0);
         let mut changes = Vec::new();
@@ -133,6 +134,7 @@ impl Repository {
         if staged == change.old {
             let head = match change.new {
                 Some(new) => format!("{} {new}\t", change.new_mode),
+                // Mode 0 takes the path out of the index.
                 None => format!("0 {}\t", self.zero()),
             };
             let input = [head.as_bytes(), &change.path, b"\0"].concat();

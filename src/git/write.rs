@@ -163,12 +163,14 @@ impl Repository {
             refs::short(&name),
             transition.action
         );
+        // `git tag` would make the ref at once, and sign where the user's configuration says so.
         let tag = self.id_from(self.run(&["mktag"]).input(text))?;
         Ok(RefUpdate::create(name, tag))
     }
 
     /// Writes a file's bytes.
     pub fn write_blob(&self, bytes: &[u8]) -> Result<Oid, GitError> {
+        // Given no path, Git converts no line ends and runs no filter: what was signed is these bytes.
         self.id_from(self.run(&["hash-object", "-t", "blob", "-w", "--stdin"]).input(bytes))
     }
 
@@ -185,6 +187,7 @@ impl Repository {
         for (path, bytes) in files {
             let line = match bytes {
                 Some(bytes) => format!("100644 {}\t{path}\0", self.write_blob(bytes)?),
+                // Mode 0 takes the path out of the index.
                 None => format!("0 {}\t{path}\0", self.zero()),
             };
             input.extend_from_slice(line.as_bytes());

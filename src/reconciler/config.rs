@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::drivers::TargetConfig;
 use crate::{
     model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
-    sources, yaml,
+    sources::{self, yaml},
 };
 
 /// Where an applier works, and as whom. Paths are absolute, or relative to where the program runs.
@@ -61,8 +61,12 @@ impl ApplierConfig {
     /// Reads a configuration. Paths in it are relative to `folder`.
     pub fn parse(text: &str, folder: &Path) -> Result<Self, Refusal> {
         let raw: RawApplierConfig = yaml::read("the applier's configuration", text)?;
-        if raw.interval.is_some_and(|interval| interval.as_secs() == 0) {
-            return Err(Refusal::new(Reason::Malformed, "the applier's configuration: interval is at least 1s"));
+        // Knowledge that is stale at once would keep everything from going forward, and nobody would be told.
+        for (name, span) in [("interval", raw.interval), ("max-staleness", raw.max_staleness)] {
+            if span.is_some_and(|span| span.as_secs() == 0) {
+                let message = format!("the applier's configuration: {name} is at least 1s");
+                return Err(Refusal::new(Reason::Malformed, message));
+            }
         }
         if raw.metrics_listen.is_some_and(|address| !address.ip().is_loopback()) {
             let message = "the applier's configuration: metrics-listen must be a loopback address";
@@ -126,6 +130,8 @@ mod tests {
         );
         assert_eq!((config.max_staleness.as_secs(), config.interval.as_secs()), (900, 10));
         assert_eq!((config.remote, config.root), (None, None));
+        let shortest = "name: e\nkey: k\ntargets: {}\ninterval: 1s\nmax-staleness: 1s\n";
+        assert_eq!(ApplierConfig::parse(shortest, Path::new("")).unwrap().max_staleness.as_secs(), 1);
         let absolute = ApplierConfig::parse("name: e\nkey: /k\ntargets: {}\n", Path::new("/etc/x")).unwrap();
         assert_eq!(absolute.key, Path::new("/k"));
     }
@@ -142,6 +148,7 @@ mod tests {
             "name: e\nkey: k\ntargets: {shop: {file: w, haproxy: {socket: s, backend: b, stable: [a], candidate: [b]}}}\n",
             "name: e\nkey: k\ntargets: {shop: {haproxy: {socket: s, backend: b, stable: [a], candidate: [a]}}}\n",
             "name: e\nkey: k\ntargets: {}\ninterval: 0s\n",
+            "name: e\nkey: k\ntargets: {}\nmax-staleness: 0s\n",
             "name: e\nkey: k\ntargets: {}\nmax-staleness: soon\n",
             "name: e\nkey: k\ntargets: {}\nmetrics-listen: 0.0.0.0:9469\n",
             "name: e\nkey: k\ntargets: {}\nmetrics-listen: 192.0.2.1:9469\n",

@@ -11,11 +11,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    admission::signer_of,
     follower::records::{applier_of, basis_points},
     git::Repository,
     ledger::{State, rules},
     model::{Digest, LeaseId, Oid, PrincipalId, Reason, Refusal, TargetId, lease::Lease, policy::Role, refs},
+    push::signer_of,
 };
 
 use super::{

@@ -6,9 +6,10 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    admission::{Push, PushVerdict, RefusedRef},
+    admission::{PushVerdict, RefusedRef},
     ledger::{Proposer, State},
     model::{LeaseId, Oid, Subject, policy::SeparateProposer, refs},
+    push::Push,
 };
 
 use super::{

@@ -98,13 +98,12 @@ fn entropy(files: &[FileChange]) -> f64 {
     bits.abs() / count(files.len()).log2()
 }
 
-/// Counts are far below 2^52, so nothing is lost.
-#[allow(clippy::cast_precision_loss)]
+#[allow(clippy::cast_precision_loss, reason = "counts are far below 2^52, so nothing is lost")]
 pub(in crate::risk) fn count(number: usize) -> f64 {
     number as f64
 }
 
-#[allow(clippy::cast_precision_loss)]
+#[allow(clippy::cast_precision_loss, reason = "a part in 2^52 of a score is nothing")]
 fn whole(number: u64) -> f64 {
     number as f64
 }

@@ -7,12 +7,9 @@ use std::{
 
 use serde::Deserialize;
 
-use crate::{
-    model::{GateId, Reason, Refusal, document::Span},
-    yaml,
-};
+use crate::model::{GateId, Reason, Refusal, document::Span};
 
-use super::Metric;
+use super::{Metric, yaml};
 
 /// Where measurements come from.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]

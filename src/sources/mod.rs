@@ -4,6 +4,7 @@ mod config;
 mod exec;
 mod file;
 mod prometheus;
+pub(crate) mod yaml;
 
 use std::collections::BTreeMap;
 

@@ -5,7 +5,14 @@
 //! same on each run: output can be compared to the byte.
 
 #![allow(dead_code, reason = "each test binary uses its part of the kit")]
-#![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods)]
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails by a panic, and a world has clocks and programs"
+)]
 
 #[path = "../../crates/two-key-core/src/signature/tests/authenticator.rs"]
 pub mod authenticator;

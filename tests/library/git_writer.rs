@@ -13,7 +13,6 @@ use std::{
 };
 
 use git_two_key::{
-    admission::RefFacts,
     git::{
         Conflict, FullNote, GitError, JudgedAt, Memory, NewCommit, PushOptions, PushedRef, RefUpdate, Repository,
         SignWith, SigningKey, mirrored,
@@ -23,6 +22,7 @@ use git_two_key::{
         Action, LeaseId, Nonce, Oid, PrincipalId, PublicKey, Reason, RepositoryId, Statement, Stop, StopKind, Subject,
         refs,
     },
+    push::RefFacts,
     signature::{ObjectFormat, Opened, parse_tag, statement_message},
 };
 

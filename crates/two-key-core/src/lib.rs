@@ -12,12 +12,13 @@
 //! | [`signature`] | raw commits, tags, SSHSIG, minisign → verified cosignatures |
 //! | [`ledger`] | the fold of steps into state, and **who may do what** ([`ledger::rules`]) |
 //! | [`inbox`] | notes → cosignatures that wait to be sealed |
-//! | [`push`] | the facts of a push; the names of all refs ([`push::place`](push::place())) |
+//! | [`push`] | the facts of a push; what each ref name means ([`push::place`](push::place())) |
 //! | [`admission`] | those facts → a verdict |
 //! | [`gate`] | measurements of a tier → verdicts that silence never passes; evidence, judged again |
 //!
 //! Nothing here reads a file, asks a clock or the environment, starts a thread or knows Git's programs: whoever calls
-//! brings bytes, and times where a decision needs one. It compiles for `wasm32-unknown-unknown`.
+//! brings bytes, and times where a decision needs one. Without its features it compiles for
+//! `wasm32-unknown-unknown`.
 //!
 //! # From bytes to state
 //!

@@ -8,8 +8,8 @@ use super::super::{
     turn::{self, Ask, Flags},
 };
 use crate::{
-    admission::FORCE_REVOKE,
     model::{Action, Fingerprint, PrincipalId, Reason, Refusal},
+    push::FORCE_REVOKE,
 };
 
 /// Revoke a key, at once and permanently

@@ -15,9 +15,10 @@ use super::{
     turn::{self, tags},
 };
 use crate::{
-    admission::{self, ASIDE, Newest, place},
+    admission::{self, Newest},
     git::{Objects, PushOptions, PushedRef, RefUpdate, Repository, mirrored},
     model::{LeaseId, Oid, Reason, Refusal, refs},
+    push::{ASIDE, RefMeaning, place},
 };
 
 /// Refs that are pushed away at a time.
@@ -87,8 +88,8 @@ impl<'a> Tidying<'a> {
     fn may_go(&mut self, name: &str) -> Result<bool, Failure> {
         let state = &self.session.state;
         match place(name, &self.session.branch) {
-            admission::RefMeaning::Tag { lease, .. } => self.lease_may_go(&lease),
-            admission::RefMeaning::Stop { id, .. } => {
+            RefMeaning::Tag { lease, .. } => self.lease_may_go(&lease),
+            RefMeaning::Stop { id, .. } => {
                 // A clone need not have what a remote has.
                 let opened = self.objects.open_one(id).ok();
                 Ok(admission::stop_may_go(state, opened.as_ref()).is_ok())

@@ -1,4 +1,4 @@
-//! Carriers: how a key's turn gets into a commit. Nothing here moves a ref.
+//! Carriers as verbs make them: with failures that name the signer. Nothing here moves a ref.
 
 use crate::{
     cli::Failure,

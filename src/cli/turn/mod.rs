@@ -25,7 +25,7 @@ use crate::{
     report,
 };
 
-pub use crate::git::Signer;
+use crate::git::Signer;
 pub use flags::{Delivery, Flags, To};
 pub use forward::{Ask, Carried, pinned, proposing, turn};
 pub use join::{Local, counted, join};

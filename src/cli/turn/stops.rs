@@ -13,11 +13,11 @@ use super::{
     tags,
 };
 use crate::{
-    admission::{ASIDE, RefMeaning, place, stop_names, unforeseen_stop_names},
     cli::{Failure, session::Session, terminal::remark},
     git::{GitError, PushOptions, RefUpdate, Repository},
     ledger::{self, Hypothesis},
     model::{LeaseId, Oid, Reason, Refusal, refs},
+    push::{ASIDE, RefMeaning, place, stop_names, unforeseen_stop_names},
     report,
     signature::{Cosignature, Opened},
 };

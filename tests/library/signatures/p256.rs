@@ -3,8 +3,8 @@
 use std::fs;
 
 use git_two_key::{
-    admission::signer_of,
     model::{PublicKey, Reason},
+    push::signer_of,
     signature::{
         Carrier, ObjectFormat, Opened, Presence, detached_base64, open_commit, open_detached, statement_message,
     },

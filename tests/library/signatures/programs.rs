@@ -4,8 +4,8 @@ use std::fs;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use git_two_key::{
-    admission::signer_of,
     model::{Digest, PrincipalId, PublicKey, Reason},
+    push::signer_of,
     signature::{
         Carrier, Cosignature, ObjectFormat, Opened, Presence, detached_base64, links, minisign::Minisig, open_commit,
         open_detached, open_note, parse_tag, sshsig::SshSig, statement_message,

@@ -26,7 +26,7 @@ fn world(sections: &str, rows: impl IntoIterator<Item = (f64, String, f64)>) -> 
 fn write(world: &World, rows: impl IntoIterator<Item = (f64, String, f64)>) {
     let mut text = String::new();
     for (seconds, name, value) in rows {
-        #[allow(clippy::cast_possible_truncation)]
+        #[allow(clippy::cast_possible_truncation, reason = "some thousand seconds")]
         let at = jiff::Timestamp::from_millisecond(super::scene::START * 1000 + (seconds * 1000.0) as i64).unwrap();
         let _ = writeln!(text, "{{\"at\": \"{at}\", \"name\": \"{name}\", \"value\": {value}}}");
     }

@@ -42,10 +42,9 @@ use crate::{
     push::{is_of_clones, is_taken_for_governed},
 };
 
-pub use crate::push::{
-    ASIDE, Admitted, ApplierFacts, BranchFacts, Destination, FORCE_REVOKE, FreshVote, GOVERNED, MAX_COMMITS, Move,
-    NewStep, NoteChange, NotesFacts, Push, PushRef, RECORD, RecordFacts, RefFacts, RefMeaning, Standing, StopTarget,
-    TagFacts, place, repository_of, signer_of, stop_names, unforeseen_stop_names,
+use crate::push::{
+    Admitted, ApplierFacts, BranchFacts, Destination, FORCE_REVOKE, FreshVote, Move, NewStep, NoteChange, NotesFacts,
+    Push, PushRef, RECORD, RecordFacts, RefFacts, RefMeaning, Standing, StopTarget, TagFacts, place, stop_names,
 };
 pub use moves::judge_move;
 pub use stops::{admitted_on_doubt, only_stop_refs};

@@ -54,7 +54,7 @@ pub fn least_events(gate: &Gate) -> u32 {
         let limit = gate.absolute.and_then(|absolute| absolute.max).map(crate::model::policy::Decimal::get);
         let limit = limit.filter(|limit| *limit > 0.0 && *limit < 1.0).unwrap_or(CERTIFIED);
         // Between 1 and a few hundred thousand for any limit that makes sense; more is capped.
-        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to what fits")]
         let needed = certifying(limit, CONFIDENCE).clamp(1.0, f64::from(u32::MAX)) as u32;
         needed
     })
@@ -63,7 +63,7 @@ pub fn least_events(gate: &Gate) -> u32 {
 /// The same, raised, and as a number to compare counts with.
 pub(super) fn minimum(tier_gate: &TierGate<'_>) -> (u64, f64) {
     let minimum = tier_gate.raised(least_events(tier_gate.gate));
-    #[allow(clippy::cast_precision_loss)]
+    #[allow(clippy::cast_precision_loss, reason = "a minimum is far below 2^52")]
     (minimum, minimum as f64)
 }
 

@@ -57,7 +57,7 @@ impl Step {
 /// One commit of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepCommit {
-    /// Its id.
+    /// Its id. That it is the hash of the bytes, whoever read them has checked: nothing here can.
     pub id: Oid,
     /// Whether the root lies in its ancestry.
     pub descent: Descent,

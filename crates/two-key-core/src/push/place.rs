@@ -1,8 +1,8 @@
-//! Ref names: which are governed, and what each stands for.
+//! Places of refs: which names are governed, and what each stands for.
 
 use icu_normalizer::ComposingNormalizerBorrowed;
 
-use crate::model::{LeaseId, Oid, PrincipalId, refs};
+use crate::model::{LeaseId, Oid, PrincipalId, refs, text::is_ignorable};
 
 /// What a ref name stands for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -160,15 +160,6 @@ fn without_case(name: &str) -> String {
     let seen = name.chars().filter(|char| !is_ignorable(*char));
     let folded: String = seen.flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect();
     normal.normalize(&folded).into_owned()
-}
-
-/// Unicode's `Default_Ignorable_Code_Point`, which ext4 and HFS+ leave out (HFS+ some of them).
-fn is_ignorable(char: char) -> bool {
-    matches!(char,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}' | '\u{180b}'..='\u{180f}'
-        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}'
-        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fff8}' | '\u{1bca0}'..='\u{1bca3}'
-        | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 #[cfg(test)]

@@ -246,6 +246,7 @@ impl Around {
             (true, false, false) => Presence::Touched,
             (true, false, true) => Presence::Verified,
         };
+        // The order in which an authenticator signs them (OpenSSH's PROTOCOL.u2f).
         let parts: [&[u8]; 5] = [&Sha256::digest(application), &[flags], counter, extensions, &hash];
         Ok((parts.concat(), presence))
     }

@@ -111,7 +111,7 @@ fn ranks(sample: &[f64]) -> Vec<f64> {
     let mut before = 0.0;
     #[allow(clippy::float_cmp, reason = "ties are equal numbers, to the bit")]
     for group in order.chunk_by(|a, b| a.1 == b.1) {
-        #[allow(clippy::cast_precision_loss)]
+        #[allow(clippy::cast_precision_loss, reason = "samples are far below the largest whole number that is exact")]
         let length = group.len() as f64;
         for (index, _) in group {
             if let Some(rank) = ranks.get_mut(*index) {
@@ -168,7 +168,7 @@ fn ratio(a: usize, b: usize) -> f64 {
 }
 
 /// A sample's size. Samples are far below the largest whole number that is exact.
-#[allow(clippy::cast_precision_loss)]
+#[allow(clippy::cast_precision_loss, reason = "samples are far below the largest whole number that is exact")]
 fn size(sample: &[f64]) -> f64 {
     sample.len() as f64
 }
@@ -188,7 +188,7 @@ fn ranked(first: &[f64], second: &[f64]) -> Ranked {
     // Zero has two signs and is one number.
     #[allow(clippy::float_cmp, reason = "ties are equal numbers, to the bit")]
     for group in all.chunk_by(|a, b| a.0 == b.0) {
-        #[allow(clippy::cast_precision_loss)]
+        #[allow(clippy::cast_precision_loss, reason = "samples are far below the largest whole number that is exact")]
         let length = group.len() as f64;
         let rank = before + f64::midpoint(length, 1.0);
         sum += rank * group.iter().map(|(_, ours)| ours).sum::<f64>();

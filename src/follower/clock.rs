@@ -5,10 +5,10 @@ use std::{sync::OnceLock, time::Instant};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Reason, Refusal, document::Span};
+use crate::model::{CLOCK_TOLERANCE, Reason, Refusal, document::Span};
 
 /// How far the wall clock may run from the monotonic one between two readings.
-const TOLERANCE_MS: u64 = 5 * 60 * 1000;
+const TOLERANCE_MS: u64 = CLOCK_TOLERANCE.as_secs().unsigned_abs() * 1000;
 
 /// How the clocks are read.
 pub type Clock = dyn Fn() -> ClockReading + Send + Sync;

@@ -11,7 +11,7 @@ mod scratch;
 use std::{fs, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path, process::ExitCode};
 
 use git_two_key::{
-    git::{Base, GitError, NewCommit, Repository, SignWith, SigningKey},
+    git::{Base, GitError, Layout, NewCommit, Repository, SignWith, SigningKey},
     model::Oid,
     signature::ObjectFormat,
 };
@@ -122,7 +122,7 @@ fn a_hook_sees_quarantined_objects_and_nobody_else_does() {
         let scratch = Scratch::with(name, "files", "repository");
         scratch.write("leases/A.yaml", "a\n");
         let root = scratch.commit("root");
-        let remote = Repository::init(&scratch.beside("remote: é.git"), true, format, "main").unwrap();
+        let remote = Repository::init(&scratch.beside("remote: é.git"), Layout::Bare, format, "main").unwrap();
         let path = remote.git_dir().to_str().unwrap().to_owned();
         scratch.git(&["push", "-q", &path, "main"]);
         scratch.write("leases/B.yaml", "b\n");

@@ -8,6 +8,7 @@ use std::{
 use serde::Deserialize;
 
 use crate::{
+    follower::follow::MAX_STALENESS,
     model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
     sources::{self, yaml},
 };
@@ -148,7 +149,7 @@ impl AgentConfig {
             repository: raw.repository.map(|path| folder.join(path)),
             remote: raw.remote,
             root: raw.root,
-            max_staleness: raw.max_staleness.unwrap_or(Span::seconds(15 * 60)),
+            max_staleness: raw.max_staleness.unwrap_or(MAX_STALENESS),
             interval: raw.interval.unwrap_or(Span::seconds(30)),
             targets: raw.targets,
             conduct: Conduct { promote: raw.promote, start: raw.start },

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use clap::Args as ClapArgs;
 
 use crate::{
-    follower::{clocks, records},
+    follower::{clocks, follow::MAX_STALENESS, records},
     git::{self, Base, Flaw, GitError, Hook, Repository, refspecs},
     ledger,
     model::{CLOCK_TOLERANCE, Oid, refs},
@@ -25,8 +25,8 @@ use super::{
     turn,
 };
 
-/// How long an applier may take to record a transition that is in force. Seconds; its default for `max-staleness`.
-const APPLIER_TOLERANCE: i64 = 15 * 60;
+/// How long an applier may take to record a transition that is in force, in seconds: as long as it may be without its remote.
+const APPLIER_TOLERANCE: u64 = MAX_STALENESS.as_secs();
 
 /// Say what is wrong with this set-up, and the command that fixes it
 ///
@@ -350,7 +350,7 @@ fn appliers(chart: &mut Chart, session: &Session, now: i64) -> Result<(), Failur
         let applier = session.state.policy().get().targets.get(target).and_then(|known| known.applier.as_ref());
         let (Some(applier), Some(last)) = (applier, lease.transitions.last()) else { continue };
         let since = session.past.at(&lease.id, last.commit);
-        let age = now - since.map_or(now, |report| report.claimed_time);
+        let age = u64::try_from(now - since.map_or(now, |report| report.claimed_time)).unwrap_or_default();
         let seen = observations.found.iter().find(|found| found.target == *target).map(|found| &found.record);
         if age <= APPLIER_TOLERANCE || seen.is_some_and(|seen| seen.lease == lease.id && seen.step >= last.step) {
             continue;

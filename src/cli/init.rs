@@ -11,7 +11,7 @@ use super::{
     turn,
 };
 use crate::{
-    git::{NewCommit, RefUpdate, Repository, SignWith},
+    git::{Layout, NewCommit, RefUpdate, Repository, SignWith},
     ledger::rules,
     model::{
         PrincipalId, Reason, Refusal, RepositoryId, TargetId, lease,
@@ -76,7 +76,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let text = checked(&policy)?;
     let repo = match existing {
         Some(repo) => repo,
-        None => Repository::init(&place.folder, false, ObjectFormat::Sha1, &policy.branch)?,
+        None => Repository::init(&place.folder, Layout::Worktree, ObjectFormat::Sha1, &policy.branch)?,
     };
     let root = found(&repo, &policy, &text)?;
     let (state, _) = turn::begin(&repo, root)?;
@@ -246,14 +246,11 @@ fn target(text: &str) -> Result<(TargetId, Target), Failure> {
     let (name, rest) = text.split_once('=').unwrap_or((text, "file"));
     let (driver, applier) = rest.split_once(':').map_or((rest, None), |(driver, applier)| (driver, Some(applier)));
     let id = TargetId::parse(name).ok_or_else(|| wrong(format!("`{name}` is no name for a target")))?;
-    let driver = match driver {
-        "file" => DriverKind::File,
-        "exec" => DriverKind::Exec,
-        "haproxy" => DriverKind::Haproxy,
-        "nginx" => DriverKind::Nginx,
-        "git" => DriverKind::Git,
-        other => return Err(wrong(format!("`{other}` is no driver; there are file, exec, haproxy, nginx and git"))),
-    };
+    let kind = DriverKind::ALL.into_iter().find(|kind| kind.word() == driver);
+    let driver = kind.ok_or_else(|| {
+        let all = report::all_of(&DriverKind::ALL.map(DriverKind::word));
+        wrong(format!("`{driver}` is no driver; there are {all}"))
+    })?;
     let applier = match applier {
         Some(name) => Some(PrincipalId::parse(name).ok_or_else(|| wrong(format!("`{name}` is no applier's name")))?),
         None => None,

@@ -57,6 +57,7 @@ mod undo;
 mod verify;
 mod wait;
 mod watch;
+mod words;
 
 use std::{ffi::OsString, panic, path::PathBuf, process::ExitCode, sync::OnceLock};
 

@@ -16,6 +16,7 @@ use super::{
     session::Session,
     terminal::{interactive, remark, say},
     turn::{self, Local, Proposal, To},
+    words::one_of,
 };
 use crate::{
     git::Repository,
@@ -88,8 +89,8 @@ pub struct Args {
     #[arg(long)]
     exception: bool,
     /// What the applier does when the window closes in the middle
-    #[arg(long, value_parser = ["rollback", "hold"], default_value = "rollback")]
-    on_expiry: String,
+    #[arg(long, value_parser = one_of(&OnExpiry::ALL, OnExpiry::word), default_value = OnExpiry::Rollback.word())]
+    on_expiry: OnExpiry,
     /// The highest weight to which an agent may promote alone, if the policy lets it
     #[arg(long, value_name = "WEIGHT", default_value_t = 0)]
     agent_alone_up_to: u8,
@@ -285,7 +286,7 @@ fn lease_of(args: &Args, session: &Session) -> Result<Lease, Failure> {
         tiers: tiers(&args.tier)?,
         after,
         exception: if args.exception { Exception::Taken } else { Exception::NotTaken },
-        on_expiry: if args.on_expiry == "hold" { OnExpiry::Hold } else { OnExpiry::Rollback },
+        on_expiry: args.on_expiry,
         agent_alone_up_to: args.agent_alone_up_to,
         scope: Scope {
             paths: args.scope_path.clone(),

@@ -280,7 +280,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        git::{NewCommit, RefUpdate, SignWith, mirrored},
+        git::{Layout, NewCommit, RefUpdate, SignWith, mirrored},
         model::Oid,
         signature::ObjectFormat,
     };
@@ -299,8 +299,9 @@ mod tests {
     impl SlowRemote {
         fn new(large: &[&str]) -> (Self, Vec<Oid>) {
             let folder = tempfile::tempdir().unwrap();
-            let init =
-                |name: &str| Repository::init(&folder.path().join(name), true, ObjectFormat::Sha1, "main").unwrap();
+            let init = |name: &str| {
+                Repository::init(&folder.path().join(name), Layout::Bare, ObjectFormat::Sha1, "main").unwrap()
+            };
             let (remote, repository) = (init("remote"), init("here"));
             repository.set_config("remote.origin.url", remote.git_dir().to_str().unwrap()).unwrap();
             let mut fetching = Fetching::new("origin".to_owned(), BRANCH.to_owned());

@@ -19,6 +19,9 @@ use super::{
     writer::Writer,
 };
 
+/// How long a remote may not have been reached before nothing goes forward, where a configuration says nothing else.
+pub(crate) const MAX_STALENESS: Span = Span::seconds(15 * 60);
+
 /// As whom, and where, a repository is followed.
 #[derive(Debug, Clone)]
 pub(crate) struct FollowerConfig {

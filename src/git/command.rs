@@ -46,6 +46,15 @@ pub(crate) struct Program {
     job: Job,
 }
 
+/// What Git is told by the environment variables that name a repository, its objects and its index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RepositoryVariables {
+    /// All that they say, as in a hook.
+    Kept,
+    /// Nothing: the path alone says which repository it is.
+    Dropped,
+}
+
 impl Program {
     /// A program by name, in a fixed locale.
     #[allow(clippy::disallowed_methods, reason = "the one place where Git is run")]
@@ -58,9 +67,9 @@ impl Program {
 
     /// Git, such that nothing stored beside the objects changes what they say: no replacements, no grafts, no
     /// commit-graph; and such that reading takes no locks and fetches nothing that a partial clone lacks.
-    pub(crate) fn git(inherit: bool) -> Self {
+    pub(crate) fn git(repository: RepositoryVariables) -> Self {
         let mut program = Self::new("git");
-        if !inherit {
+        if repository == RepositoryVariables::Dropped {
             for name in LOCAL_VARIABLES {
                 program.command.env_remove(name);
             }

@@ -63,6 +63,7 @@ mod write;
 pub use admitted::plainly_admitted;
 pub use carry::{CarryError, NewCarrier, Signer};
 pub(crate) use command::Program;
+pub use create::Layout;
 pub use early_refs::AskedRef;
 pub use error::{GitError, Trouble};
 pub use hooks::Hook;

@@ -477,7 +477,7 @@ mod tests {
     use super::*;
     use crate::{
         git::{
-            command::Program,
+            command::{Program, RepositoryVariables},
             testing::{chain, empty, empty_as},
         },
         signature::Opened,
@@ -494,7 +494,11 @@ mod tests {
         repository.run(&["config", "uploadpack.allowFilter", "true"]).bytes().unwrap();
         let partial = |name: &str| {
             let path = lacking.path().join(name);
-            Program::git(false).args(["clone", "--quiet", "--filter=blob:none", &url]).arg(&path).bytes().unwrap();
+            Program::git(RepositoryVariables::Dropped)
+                .args(["clone", "--quiet", "--filter=blob:none", &url])
+                .arg(&path)
+                .bytes()
+                .unwrap();
             Repository::open(&path).unwrap()
         };
         // Older versions of Git do not know the variable. There only the look at the configuration keeps such a clone from being

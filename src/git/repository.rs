@@ -12,7 +12,7 @@ use super::{
     GitError,
     aside::Aside,
     cat_file::Idle,
-    command::{Program, Started, path_from},
+    command::{Program, RepositoryVariables, Started, path_from},
     early_refs::{AskedRefs, FOR_EACH_REF},
     settings::{OWN_SETTINGS, Settings, settings as settings_of},
 };
@@ -26,7 +26,7 @@ pub struct Repository {
     worktree: Option<PathBuf>,
     format: ObjectFormat,
     shallow: bool,
-    inherit: bool,
+    variables: RepositoryVariables,
     /// How long a remote, or a key, may take.
     patience: Option<Patience>,
     /// Readers that wait for their next use.
@@ -52,21 +52,21 @@ impl Repository {
     /// The repository of the current directory, or the one that Git's environment variables name, as in a hook.
     /// Quarantined objects are seen.
     pub fn discover() -> Result<Self, GitError> {
-        Self::ask(Path::new("."), true, Vec::new())
+        Self::ask(Path::new("."), RepositoryVariables::Kept, Vec::new())
     }
 
     /// The same for judging a push of some refs: Git is asked at the same time where those are.
     pub(super) fn receiving(refs: Vec<String>) -> Result<Self, GitError> {
-        Self::ask(Path::new("."), true, refs)
+        Self::ask(Path::new("."), RepositoryVariables::Kept, refs)
     }
 
     /// The repository at a path or above it, whatever the environment variables say.
     pub fn open(path: &Path) -> Result<Self, GitError> {
-        Self::ask(path, false, Vec::new())
+        Self::ask(path, RepositoryVariables::Dropped, Vec::new())
     }
 
-    fn ask(path: &Path, inherit: bool, refs: Vec<String>) -> Result<Self, GitError> {
-        let git = |args: &[&str]| Program::git(inherit).arg("-C").arg(path).args(args);
+    fn ask(path: &Path, variables: RepositoryVariables, refs: Vec<String>) -> Result<Self, GitError> {
+        let git = |args: &[&str]| Program::git(variables).arg("-C").arg(path).args(args);
         let ask = |questions: &[&str]| git(&["rev-parse"]).args(questions);
         // Nearly everybody wants to know next what is configured, so Git is asked at the same time. If that fails, whoever
         // wants to know asks again.
@@ -119,7 +119,7 @@ impl Repository {
             worktree,
             format,
             shallow,
-            inherit,
+            variables,
             patience: None,
             idle: Idle::default(),
             aside: Aside::default(),
@@ -256,7 +256,7 @@ impl Repository {
 
     /// The same with nothing but what is in the repository itself.
     pub(super) fn git_alone(&self) -> Program {
-        let git = Program::git(self.inherit).env("GIT_DIR", &self.git_dir);
+        let git = Program::git(self.variables).env("GIT_DIR", &self.git_dir);
         match &self.worktree {
             Some(worktree) => git.env("GIT_WORK_TREE", worktree).arg("-C").arg(worktree),
             None => git,

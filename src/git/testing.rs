@@ -1,6 +1,9 @@
 //! Repositories for unit tests.
 
-use super::{Repository, command::Program};
+use super::{
+    Repository,
+    command::{Program, RepositoryVariables},
+};
 use crate::model::Oid;
 
 /// A repository without anything in it.
@@ -11,7 +14,9 @@ pub(super) fn empty() -> (tempfile::TempDir, Repository) {
 /// The same with objects of some format.
 pub(super) fn empty_as(format: &str) -> (tempfile::TempDir, Repository) {
     let folder = tempfile::tempdir().unwrap();
-    let init = Program::git(false).env("GIT_CONFIG_GLOBAL", "/dev/null").env("GIT_CONFIG_NOSYSTEM", "1");
+    let init = Program::git(RepositoryVariables::Dropped)
+        .env("GIT_CONFIG_GLOBAL", "/dev/null")
+        .env("GIT_CONFIG_NOSYSTEM", "1");
     init.args(["init", "--quiet", "--object-format", format]).arg(folder.path()).bytes().unwrap();
     let repository = Repository::open(folder.path()).unwrap();
     (folder, repository)

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::drivers::TargetConfig;
 use crate::{
+    follower::follow::MAX_STALENESS,
     model::{Oid, PrincipalId, Reason, Refusal, TargetId, document::Span},
     sources::{self, yaml},
 };
@@ -81,7 +82,7 @@ impl ApplierConfig {
             repository: raw.repository.map(|path| folder.join(path)),
             remote: raw.remote,
             root: raw.root,
-            max_staleness: raw.max_staleness.unwrap_or(Span::seconds(15 * 60)),
+            max_staleness: raw.max_staleness.unwrap_or(MAX_STALENESS),
             interval: raw.interval.unwrap_or(Span::seconds(10)),
             metrics_listen: raw.metrics_listen,
             wake: raw.wake.map(|path| folder.join(path)),

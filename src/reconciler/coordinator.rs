@@ -14,7 +14,7 @@ use std::{
 use crate::{
     follower::{
         Mode,
-        clock::{Clock, doubted},
+        clock::{Clock, Trust, doubted},
         fetching::Remote,
         follow::{Follower, FollowerConfig},
         records::RecordedEvent,
@@ -82,7 +82,7 @@ impl Applier {
         Ok(Self {
             targets: config.targets.keys().cloned().collect(),
             config: Arc::new(config),
-            tick: Tick::new(clock(), Mode::DryRun, false),
+            tick: Tick::new(clock(), Mode::DryRun, Trust::Doubted),
             journal: Journal::new(Arc::clone(&folder))?,
             follower: CloneReader::new(follower)?,
             folder,
@@ -489,7 +489,7 @@ impl Applier {
             targets: self.reports.clone().into_iter().chain(put_off).collect(),
             remarks: self.remarks.iter().chain(&unwritten).cloned().collect(),
             beside: self.publishing.beside.as_ref().map(|beside| beside.why.clone()),
-            clock: (!self.tick.trusted).then(doubted),
+            clock: (self.tick.trust == Trust::Doubted).then(doubted),
             events: std::mem::take(&mut self.untold),
         }
     }

@@ -157,7 +157,7 @@ impl Applier {
                 applied.rollback.watch_anew(&reading);
             }
         }
-        self.tick = Tick::new(reading, mode, trust == Trust::Believed);
+        self.tick = Tick::new(reading, mode, trust);
     }
 
     /// Remembers that a lease was seen to expire, by a clock that is believed.
@@ -165,7 +165,7 @@ impl Applier {
         let state = Arc::clone(&self.follower.known().state);
         let ended = |id: &LeaseId| state.lease(id).is_some_and(|lease| lease.phase.ended());
         self.remembered.expired.retain(|id| !ended(id));
-        if self.tick.trusted && self.tick.reading.now >= wanted.expires && !ended(&wanted.lease) {
+        if self.tick.trust == Trust::Believed && self.tick.reading.now >= wanted.expires && !ended(&wanted.lease) {
             self.remembered.expired.insert(wanted.lease.clone());
         }
     }

@@ -19,7 +19,7 @@ use super::{
     decision::Desired,
     drivers::{Driver, Lingering, Reversible, Sight},
     pack::RollbackPack,
-    target::TargetRun,
+    target::{ShiftKind, TargetRun},
 };
 
 impl Checks {
@@ -182,7 +182,7 @@ impl TargetRun {
         if !was_restored || is_ours != Ok(false) {
             let zero = Intent { lease: desired.lease.clone(), tier: None, weight_bp: 0, step: desired.step };
             // Whether it came about is seen; without a pack it is all that can be done.
-            let _ = self.shift(applied, &zero, true);
+            let _ = self.shift(applied, &zero, ShiftKind::Stop);
         }
         self.driver.observe()?;
         applied.checks = None;

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use crate::{
     follower::{
-        clock::{Bake, ClockReading},
+        clock::{Bake, ClockReading, Trust},
         records::{Doing, Intent, RecordedEvent, TargetRecord, basis_points},
     },
     ledger::{EventKind, Phase},
@@ -26,6 +26,15 @@ pub(super) struct TargetRun {
     pub(super) events: Vec<RecordedEvent>,
 }
 
+/// What a move of a target is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ShiftKind {
+    /// The next tier: it counts as applied once it was seen.
+    Forward,
+    /// Less weight: it counts as the ceiling from now on even if nobody could see that it came about.
+    Stop,
+}
+
 impl TargetRun {
     /// Looks at the target, and brings what was written down in line with what was seen; `found` is what the ledger says of
     /// that, where it counts as applied. Time counts as watched only while the target is in place.
@@ -34,7 +43,7 @@ impl TargetRun {
         applied: &mut Applied,
         found: impl FnOnce(&Applied) -> Option<Desired>,
         seen: &Seen,
-        trusted: bool,
+        trust: Trust,
     ) {
         let observed = seen.as_ref().ok();
         let was = applied.intent.clone();
@@ -50,7 +59,7 @@ impl TargetRun {
         if in_place {
             self.is_there(applied);
         }
-        if in_place && trusted {
+        if in_place && trust == Trust::Believed {
             applied.bake.look(&self.reading);
         } else {
             applied.bake = Bake::default();
@@ -69,9 +78,8 @@ impl TargetRun {
         }
     }
 
-    /// Moves the target, and writes down what is there then. `stop` says that the weight counts as the ceiling from now
-    /// on even if nobody could see that it came about.
-    pub(super) fn shift(&mut self, applied: &mut Applied, intent: &Intent, stop: bool) -> Result<(), Refusal> {
+    /// Moves the target, and writes down what is there then.
+    pub(super) fn shift(&mut self, applied: &mut Applied, intent: &Intent, kind: ShiftKind) -> Result<(), Refusal> {
         let setting = Setting { weight_bp: intent.weight_bp, lease: intent.lease.clone(), step: intent.step };
         let moved = self.driver.shift(&setting);
         let seen = self.driver.observe();
@@ -79,7 +87,7 @@ impl TargetRun {
             .as_ref()
             .is_ok_and(|seen| seen.weight_bp == intent.weight_bp && seen.lease.as_ref() == Some(&intent.lease));
         applied.intent = None;
-        if there || stop {
+        if there || kind == ShiftKind::Stop {
             applied.arrive(intent);
         }
         if there {
@@ -87,7 +95,7 @@ impl TargetRun {
             self.is_there(applied);
             applied.bake.look(&self.reading);
             self.happened(EventKind::Applied, &intent.lease, intent.step, intent.weight_bp);
-        } else if stop && intent.weight_bp == 0 && applied.unstopped.is_none() {
+        } else if kind == ShiftKind::Stop && intent.weight_bp == 0 && applied.unstopped.is_none() {
             applied.unstopped = Some(self.reading.now);
             let weight_bp = seen.as_ref().map_or(0, |seen| seen.weight_bp);
             self.happened(EventKind::StopFailed, &intent.lease, intent.step, weight_bp);

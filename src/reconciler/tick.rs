@@ -24,15 +24,15 @@ pub(super) struct Tick {
     pub(super) mode: Mode,
     /// What speaks against every forward move.
     pub(super) blockers: Vec<Refusal>,
-    /// Whether the clock did not jump.
-    pub(super) trusted: bool,
+    /// Whether the clock is believed.
+    pub(super) trust: Trust,
     /// Whether the remote was asked in this tick: before that nobody knows yet what speaks against a forward move.
     pub(super) remote: Remote,
 }
 
 impl Tick {
-    pub(super) fn new(reading: ClockReading, mode: Mode, trusted: bool) -> Self {
-        Self { reading, mode, blockers: Vec::new(), trusted, remote: Remote::Asked }
+    pub(super) fn new(reading: ClockReading, mode: Mode, trust: Trust) -> Self {
+        Self { reading, mode, blockers: Vec::new(), trust, remote: Remote::Asked }
     }
 
     /// Nothing goes forward in this tick any more.
@@ -59,15 +59,17 @@ impl Tick {
     }
 
     /// Looks at the clocks once more: a push and a fetch may have taken minutes.
-    pub(super) fn look_again(&mut self, (reading, trusted): (ClockReading, Trust)) {
-        self.trusted &= trusted == Trust::Believed;
+    pub(super) fn look_again(&mut self, (reading, trust): (ClockReading, Trust)) {
+        if trust == Trust::Doubted {
+            self.trust = trust;
+        }
         self.reading = reading;
     }
 
     /// What holds for every target, were its pack there.
     pub(super) fn conditions(&self) -> Conditions {
         Conditions {
-            now: self.trusted.then_some(self.reading.now),
+            now: (self.trust == Trust::Believed).then_some(self.reading.now),
             blockers: self.blockers.clone(),
             pack: Pack::Rehearsed,
             standing: PackMatch::Unknown,
@@ -101,7 +103,7 @@ mod tests {
 
     #[test]
     fn nothing_moves_forward_in_a_tick_that_has_not_asked_the_remote() {
-        let mut tick = Tick::new(reading(1_000, 0), Mode::Act, true);
+        let mut tick = Tick::new(reading(1_000, 0), Mode::Act, Trust::Believed);
         assert!(tick.conditions().blockers.is_empty() && !tick.lets_move());
         tick.is_answered();
         assert!(tick.lets_move());
@@ -109,7 +111,7 @@ mod tests {
 
     #[test]
     fn time_that_passes_within_a_tick_counts_and_a_clock_that_is_doubted_within_it_holds() {
-        let mut tick = Tick::new(reading(1_000, 0), Mode::Act, true);
+        let mut tick = Tick::new(reading(1_000, 0), Mode::Act, Trust::Believed);
         tick.look_again((reading(1_100, 100_000), Trust::Believed));
         assert_eq!(tick.conditions().now, Some(Timestamp::from_second(1_100).unwrap()));
         tick.look_again((reading(1_200, 200_000), Trust::Doubted));

@@ -28,7 +28,7 @@ use super::{
     publication::Intended,
     rollback_health::RollbackHealth,
     run::TargetReport,
-    target::{self, Seen, TargetRun},
+    target::{self, Seen, ShiftKind, TargetRun},
     view::View,
     watching::{self, Aftercare, Measured},
 };
@@ -143,7 +143,7 @@ impl ForwardMove {
     /// Makes the move.
     pub(super) fn make(self) -> WorkOutcome {
         let Self { mut job, intent, pack, .. } = self;
-        match job.shift(&intent, false) {
+        match job.shift(&intent, ShiftKind::Forward) {
             Ok(()) => {
                 job.applied.pack = Some(pack);
                 job.decision.doing = job.after_shift();
@@ -182,7 +182,7 @@ impl TargetWork {
         let mut run =
             TargetRun { target: target.clone(), driver, reading: view.tick.reading.clone(), events: Vec::new() };
         let found = |applied: &Applied| view.found(target, applied, seen.as_ref().ok());
-        run.look(&mut applied, found, &seen, view.tick.trusted);
+        run.look(&mut applied, found, &seen, view.tick.trust);
         let mut job = Self {
             view,
             measured,
@@ -366,7 +366,7 @@ impl TargetWork {
                         self.applied.raised = Some(self.run.reading.now);
                     }
                 }
-                self.shift(&intent, true)?;
+                self.shift(&intent, ShiftKind::Stop)?;
             }
         }
         Ok(Continuation::Again)
@@ -449,8 +449,8 @@ impl TargetWork {
     }
 
     /// Moves the target, and looks.
-    fn shift(&mut self, intent: &Intent, stop: bool) -> Result<(), Refusal> {
-        let moved = self.run.shift(&mut self.applied, intent, stop);
+    fn shift(&mut self, intent: &Intent, kind: ShiftKind) -> Result<(), Refusal> {
+        let moved = self.run.shift(&mut self.applied, intent, kind);
         self.seen = self.run.driver.observe();
         moved
     }

@@ -82,7 +82,7 @@ pub use trail::{PolicyChange, RevokedKey, TrailEntry, entry_text, trail};
 pub use unpushed::{Unpushed, event_words};
 pub use verdict::{LeaseVerdict, LedgerVerdict, Looked, lease_verdict, ledger_text, ledger_verdict};
 pub use wanted::TrailFilter;
-pub use words::{escaped, json_escaped, table, time};
+pub use words::{all_of, escaped, json_escaped, table, time};
 
 /// What an applier attests about a lease: observed, never inferred from the ledger.
 #[derive(Debug, Clone, PartialEq)]

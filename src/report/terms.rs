@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::model::lease::{After, AfterArtifacts, DeclaredRisk, Exception, Lease, OnExpiry};
+use crate::model::lease::{After, AfterArtifacts, DeclaredRisk, Exception, Lease};
 
 /// What a lease's document says; empty where there is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
@@ -74,7 +74,7 @@ impl LeaseTerms {
             artifacts: lease.artifacts.iter().map(|one| format!("{} {}", one.name, one.digest)).collect(),
             issued: Some(lease.issued.to_string()),
             expires: Some(lease.expires.to_string()),
-            on_expiry: Some(on_expiry(lease.on_expiry).to_owned()),
+            on_expiry: Some(lease.on_expiry.word().to_owned()),
             tiers: lease.tiers.iter().map(|tier| format!("{} % for {}", tier.weight, tier.bake)).collect(),
             after: lease.after.iter().map(AfterView::of).collect(),
             exception: lease.exception == Exception::Taken,
@@ -146,11 +146,4 @@ impl AfterView {
 
 fn list(some: &[String]) -> Option<String> {
     (!some.is_empty()).then(|| some.join(", "))
-}
-
-fn on_expiry(then: OnExpiry) -> &'static str {
-    match then {
-        OnExpiry::Rollback => "rollback",
-        OnExpiry::Hold => "hold",
-    }
 }

@@ -62,7 +62,7 @@ pub fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// `a`, `a and b`, `a, b and c`.
-pub(super) fn all_of(names: &[&str]) -> String {
+pub fn all_of(names: &[&str]) -> String {
     match names {
         [] => String::new(),
         [one] => (*one).to_owned(),

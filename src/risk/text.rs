@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::model::lease::DeclaredRisk;
+use crate::model::{lease::DeclaredRisk, text::is_hidden};
 
 use super::{
     assess::{Assessment, Demands},
@@ -81,9 +81,9 @@ fn demands(terms: &Demands) -> String {
     if words.is_empty() { "nothing more".to_owned() } else { words.join(", ") }
 }
 
-/// A path may hold a line feed; it must not look like a line of ours.
+/// A path may hold a line feed, or what turns text around; it must not look like a line of ours, nor like another path.
 fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    text.chars().map(|c| if is_hidden(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// A value without needless digits.
@@ -110,6 +110,12 @@ mod tests {
     fn numbers_have_no_needless_digits() {
         let shown: Vec<_> = [640.0, 0.5, 0.123, 100.0, 0.0].into_iter().map(number).collect();
         assert_eq!(shown, ["640", "0.5", "0.12", "100", "0"]);
+    }
+
+    #[test]
+    fn a_path_stays_on_its_line_and_reads_as_it_is() {
+        assert_eq!(one_line("a\nb\u{202e}c\u{200b}d"), "a\u{fffd}b\u{fffd}c\u{fffd}d");
+        assert_eq!(one_line("Größe"), "Größe");
     }
 
     #[test]

@@ -14,8 +14,8 @@ use std::{
 
 use git_two_key::{
     git::{
-        Conflict, FullNote, GitError, JudgedAt, Memory, NewCommit, PushOptions, PushedRef, RefUpdate, Repository,
-        SignWith, SigningKey, mirrored,
+        Conflict, FullNote, GitError, JudgedAt, Layout, Memory, NewCommit, PushOptions, PushedRef, RefUpdate,
+        Repository, SignWith, SigningKey, mirrored,
     },
     ledger::{Phase, Transition},
     model::{
@@ -184,7 +184,7 @@ fn trees_are_rewritten_without_touching_index_or_worktree() {
     assert_eq!(scratch.git(&["status", "--porcelain"]), "");
     let alone = repository.with_files(None, &files[2..]).unwrap();
     assert_eq!(scratch.git(&["ls-tree", "-r", "--name-only", &alone.to_string()]), ".two-key/policy.yaml\n");
-    let bare = Repository::init(&scratch.beside("bare.git"), true, ObjectFormat::Sha1, "trunk").unwrap();
+    let bare = Repository::init(&scratch.beside("bare.git"), Layout::Bare, ObjectFormat::Sha1, "trunk").unwrap();
     assert!(bare.with_files(None, &files[1..]).is_ok());
     assert_eq!(bare.head().unwrap().as_deref(), Some("refs/heads/trunk"));
 }
@@ -465,7 +465,7 @@ fn notes_are_appended_and_read_whoever_annotates_however_many() {
 /// A bare remote with a hook that refuses stops.
 fn remote(scratch: &Scratch) -> Repository {
     let path = scratch.beside("remote é.git");
-    let remote = Repository::init(&path, true, ObjectFormat::Sha1, "main").unwrap();
+    let remote = Repository::init(&path, Layout::Bare, ObjectFormat::Sha1, "main").unwrap();
     scratch.git(&["remote", "add", "origin", path.to_str().unwrap()]);
     remote
 }

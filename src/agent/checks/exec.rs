@@ -13,6 +13,7 @@ use crate::{
     model::{
         Digest, Reason, Refusal,
         lease::{Change, Lease},
+        text::is_hidden,
     },
     process::Exec,
 };
@@ -151,10 +152,10 @@ fn check_result(name: &str, answer: &CheckAnswer) -> CheckResult {
     }
 }
 
-/// A program's words as one line of moderate length.
+/// A program's words as one line of moderate length, without characters that are not seen.
 fn one_line(text: &str) -> String {
     let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    words.chars().filter(|letter| !letter.is_control()).take(MAX_REASON).collect()
+    words.chars().filter(|letter| !is_hidden(*letter)).take(MAX_REASON).collect()
 }
 
 #[cfg(test)]
@@ -188,6 +189,11 @@ mod tests {
         assert_eq!(verdict(&answer("pass")), (CheckVerdict::Pass, "so".to_owned()));
         assert_eq!(verdict(&answer("fail")), (CheckVerdict::Fail, "so".to_owned()));
         assert_eq!(verdict(&answer("unknown")).0, CheckVerdict::Open);
+    }
+
+    #[test]
+    fn its_words_are_one_line_in_which_nothing_is_hidden() {
+        assert_eq!(one_line("a \n b\u{1b}[2J\u{202e}c\u{200b}"), "a b[2Jc");
     }
 
     #[test]

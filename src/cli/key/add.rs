@@ -10,6 +10,7 @@ use super::{
         session::Session,
         terminal::say,
         turn::{self, To},
+        words::one_of,
     },
     propose::{ProposalSigner, propose},
 };
@@ -41,8 +42,8 @@ pub struct Args {
     /// A .pub file, or the key itself
     pubkey: String,
     /// The role of a principal that is new
-    #[arg(long, value_parser = ["human", "agent", "applier"])]
-    role: Option<String>,
+    #[arg(long, value_parser = one_of(&Role::ALL, Role::word))]
+    role: Option<Role>,
     /// Sign the proposal with this key; needed where the policy rule must know who proposes
     #[arg(long, value_name = "FILE")]
     key: Option<String>,
@@ -110,11 +111,7 @@ fn bounded(place: &Place, file: &str) -> Result<Vec<u8>, Failure> {
 
 fn role(args: &Args, session: &Session, name: &PrincipalId) -> Result<Role, Failure> {
     let known = session.state.policy().get().principals.get(name).map(|principal| principal.role);
-    match (args.role.as_deref(), known) {
-        (Some("human"), _) => Ok(Role::Human),
-        (Some("agent"), _) => Ok(Role::Agent),
-        (Some(_), _) => Ok(Role::Applier),
-        (None, Some(role)) => Ok(role),
-        (None, None) => Err(Failure::Usage(format!("{name} is new: say with --role whether human, agent or applier"))),
-    }
+    args.role
+        .or(known)
+        .ok_or_else(|| Failure::Usage(format!("{name} is new: say with --role whether human, agent or applier")))
 }

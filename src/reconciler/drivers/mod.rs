@@ -227,7 +227,7 @@ pub fn open(
 
 /// The configuration has nothing, or another driver, for the target.
 fn elsewhere(kind: policy::DriverKind, target: &TargetId) -> Refusal {
-    let word = target_config::word(kind);
+    let word = kind.word();
     let message = format!("the policy moves target {target} by {word}, and the configuration has no {word} for it");
     Refusal::new(Reason::NotFound, message).hint(format!("add to it: targets: {{{target}: {{{word}: …}}}}"))
 }

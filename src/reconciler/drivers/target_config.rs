@@ -137,14 +137,3 @@ impl TargetConfig {
         }
     }
 }
-
-/// A driver's word in policies and configurations.
-pub(super) const fn word(kind: policy::DriverKind) -> &'static str {
-    match kind {
-        policy::DriverKind::File => "file",
-        policy::DriverKind::Exec => "exec",
-        policy::DriverKind::Haproxy => "haproxy",
-        policy::DriverKind::Nginx => "nginx",
-        policy::DriverKind::Git => "git",
-    }
-}

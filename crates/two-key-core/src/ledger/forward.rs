@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{
-    Action, Digest, Forward, ForwardKind, LeaseId, Proposed, Reason, Refusal, Statement, lease::Lease, policy::Role,
-};
+use crate::model::{Action, Digest, Forward, ForwardKind, LeaseId, Proposed, Reason, Refusal, Statement, lease::Lease};
 
 use super::{
     Ballot, By, EventKind, Fold, LeaseState, Phase, PinnedTerms, Proposer, State, Vote, Votes,
@@ -340,11 +338,7 @@ pub(in crate::ledger) fn cast(
         });
     }
     if votes.values().any(|old| counts_for(old).as_ref() == Some(&vote.principal)) {
-        let who = match vote.role {
-            Role::Human => "human",
-            Role::Agent => "agent",
-            Role::Applier => "applier",
-        };
+        let who = vote.role.word();
         let message = format!("{} has voted for this with another key; one principal has one vote", vote.principal);
         return Err(Refusal::new(Reason::SamePrincipal, message).hint(format!("another {who} can turn a key")));
     }

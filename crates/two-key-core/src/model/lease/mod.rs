@@ -137,6 +137,19 @@ pub enum OnExpiry {
     Hold,
 }
 
+impl OnExpiry {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Rollback, Self::Hold];
+
+    /// The word in leases.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Rollback => "rollback",
+            Self::Hold => "hold",
+        }
+    }
+}
+
 /// All that a driver may touch or run for a lease; by default nothing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Scope {

@@ -104,6 +104,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Human, Self::Agent, Self::Applier];
+
     /// The word in policies and JSON.
     pub const fn word(self) -> &'static str {
         match self {
@@ -251,6 +254,22 @@ pub enum DriverKind {
     Nginx,
     /// A deploy repository.
     Git,
+}
+
+impl DriverKind {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::File, Self::Exec, Self::Haproxy, Self::Nginx, Self::Git];
+
+    /// The word in policies and configurations.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Exec => "exec",
+            Self::Haproxy => "haproxy",
+            Self::Nginx => "nginx",
+            Self::Git => "git",
+        }
+    }
 }
 
 /// What declared risk demands of a lease. Only ever tightens.

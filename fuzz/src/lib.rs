@@ -1,4 +1,4 @@
-//! What each fuzz target does with its bytes: one function a parser, and one for the fold. None may panic; what reads
+//! Fuzz targets, and what each does with its bytes: one function a parser, and one for the fold. None may panic; what reads
 //! must say the same when it is written again, and a ledger may never say more than its votes.
 //!
 //! The usual tests run the same functions over the seeds (`tests/library/fuzz_seeds.rs`), so they also build without a

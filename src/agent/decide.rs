@@ -1,4 +1,4 @@
-//! One decision of an agent about one lease. Pure, and level-triggered: what the ledger says, what its applier attests,
+//! Decision of an agent about one lease. Pure, and level-triggered: what the ledger says, what its applier attests,
 //! what the checks and the metrics say → one act. Nothing here remembers a previous decision.
 //!
 //! The order is the rule. Stops come first and need nothing else to be known. Then comes whatever speaks against going

@@ -1,4 +1,4 @@
-//! One tick of an agent: stops first, then fetch, verify, fold, and for each lease look, decide, act.
+//! Tick of an agent: stops first, then fetch, verify, fold, and for each lease look, decide, act.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},

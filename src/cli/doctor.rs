@@ -484,9 +484,14 @@ fn hooks(chart: &mut Chart, repo: &Repository) -> Result<(), Failure> {
         }
     }
     if repo.worktree().is_none() {
-        for name in SERVER_SETTINGS {
-            if repo.config(name)?.as_deref() != Some("true") {
-                chart.fixable("settings", format!("{name} is not true"), Mend::Set(name.to_owned(), "true".to_owned()));
+        for setting in SERVER_SETTINGS {
+            if setting.is_wrong(repo)? {
+                let (name, right) = (setting.name, setting.right);
+                chart.fixable(
+                    "settings",
+                    format!("{name} is not {right}"),
+                    Mend::Set(name.to_owned(), right.to_string()),
+                );
             }
         }
         hidden(chart, repo)?;

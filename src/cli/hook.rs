@@ -28,12 +28,35 @@ use crate::{
 const TIMEOUT: &str = "two-key.hookTimeout";
 /// Those seconds, unless configured.
 const DEFAULT_TIMEOUT: u64 = 60;
-/// What a server has to be told: to take push options, and to look at the form of what is pushed before the hook does.
-pub(super) const SERVER_SETTINGS: [&str; 2] = ["receive.advertisePushOptions", "receive.fsckObjects"];
+/// What a server has to be told: to take push options, to look at the form of what is pushed before the hook does, to move main
+/// and its tags together, and never to let a push cut off its history.
+pub(super) const SERVER_SETTINGS: [ServerSetting; 4] = [
+    ServerSetting { name: "receive.advertisePushOptions", right: true, untold: false },
+    ServerSetting { name: "receive.fsckObjects", right: true, untold: false },
+    ServerSetting { name: "receive.advertiseAtomic", right: true, untold: true },
+    ServerSetting { name: "receive.shallowUpdate", right: false, untold: false },
+];
 /// Refusals that are said one by one.
 const MAX_SAID: usize = 100;
 /// The most that Git may tell a hook.
 const MAX_INPUT: u64 = 64 << 20;
+
+/// A setting of a server's Git.
+pub(super) struct ServerSetting {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// What it has to be.
+    pub(super) right: bool,
+    /// What it is where nobody says anything.
+    untold: bool,
+}
+
+impl ServerSetting {
+    /// Whether a server has it otherwise.
+    pub(super) fn is_wrong(&self, repository: &Repository) -> Result<bool, GitError> {
+        Ok(repository.config_bool(self.name)?.unwrap_or(self.untold) != self.right)
+    }
+}
 
 /// Server and client hooks.
 #[derive(Debug, clap::Args)]
@@ -127,6 +150,12 @@ fn pre_receive() -> Result<(), Failure> {
                 .hint("call the hook with the standard input that Git gave");
         return Err(Failure::Undecided(refusal));
     }
+    if repository.is_cut_off_by_push() {
+        let message =
+            "the push comes from a shallow clone, and would cut the history off here where it is cut off there";
+        let refusal = Refusal::new(Reason::Shallow, message).hint("git fetch --unshallow, then push again");
+        return refuse_all(&refs, &refusal, 1);
+    }
     // What reads objects starts while the rest is being looked up; who needs it first takes it.
     drop(repository.objects());
     no_namespace()?;
@@ -148,14 +177,17 @@ fn pre_receive() -> Result<(), Failure> {
             terminal::remark(&format!("two-key: could not judge these stops, so they are admitted: {refusal}"));
             Ok(())
         }
-        Outcome::Undecided(refusal) => {
-            for pushed in refs.iter().take(MAX_SAID) {
-                say_refused(&RefusedRef { name: pushed.name.clone(), refusal: refusal.clone(), finding: None });
-            }
-            say_more(refs.len(), "more refs");
-            Err(Failure::Said(3))
-        }
+        Outcome::Undecided(refusal) => refuse_all(&refs, &refusal, 3),
     }
+}
+
+/// Says of each ref of a push that it is refused.
+fn refuse_all(refs: &[PushedRef], refusal: &Refusal, exit: u8) -> Result<(), Failure> {
+    for pushed in refs.iter().take(MAX_SAID) {
+        say_refused(&RefusedRef { name: pushed.name.clone(), refusal: refusal.clone(), finding: None });
+    }
+    say_more(refs.len(), "more refs");
+    Err(Failure::Said(exit))
 }
 
 /// Judges moves of refs here as if they were pushed, and lets Git make them if they are admitted.
@@ -423,8 +455,8 @@ fn install(args: &Install, place: &Place) -> Result<(), Failure> {
     let program = env::current_exe()
         .map_err(|error| Failure::undecided(Reason::Io, format!("where this program is: {error}")))?;
     if side == JudgedAt::Server {
-        for name in SERVER_SETTINGS {
-            repository.set_config(name, "true").map_err(undecided)?;
+        for setting in SERVER_SETTINGS {
+            repository.set_config(setting.name, &setting.right.to_string()).map_err(undecided)?;
         }
     }
     for hook in hooks {

@@ -34,7 +34,7 @@ use crate::{
 
 /// Propose a lease: one change, one target, tiers, a time window
 ///
-/// Writes leases/<ID>.yaml, checks it as strictly as it will be read, and commits it on the governed branch, or on
+/// Writes leases/ID.yaml, checks it as strictly as it will be read, and commits it on the governed branch, or on
 /// the one that is checked out where that continues it, as for a pull request. A lease in the tree is a proposal: it
 /// is in force once the keys of its rule have signed exactly these bytes. On a terminal it asks for what no flag
 /// gives.
@@ -114,7 +114,7 @@ pub struct Args {
     /// Free text for people
     #[arg(long, value_name = "NAME=TEXT")]
     label: Vec<String>,
-    /// The id [default: LEASE-<UTC date>-<UTC time>]
+    /// The id [default: LEASE-DATE-TIME, in UTC]
     #[arg(long)]
     id: Option<String>,
     /// Write the file and leave committing it to you

@@ -20,7 +20,7 @@ use crate::{
 
 /// Record why an agent refuses to sign for a lease
 ///
-/// Commits a signed refusal, refusals/<LEASE>/<agent>.json, which list and show display while the lease waits for an
+/// Commits a signed refusal, refusals/LEASE/AGENT.json, which list and show display while the lease waits for an
 /// agent. An agent's program says this instead of signing; it stops nothing.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \

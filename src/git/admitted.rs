@@ -79,7 +79,7 @@ fn announced_moves(input: &[u8]) -> Result<Vec<AnnouncedMove>, GitError> {
 
 /// Whether all moves that Git is about to make in a repository are plainly what a push was admitted with, so that nothing else
 /// has to be asked: of the branch, from where Git says that it is, and of what is not governed. A push of many refs
-/// asks for each of them.
+/// asks for each of them. A new stop ref under its commit's id needs no verdict, whatever is wrong here.
 pub fn plainly_admitted(git_dir: &Path, input: &[u8], now: SystemTime) -> bool {
     // A worktree's own folder names the one that all share.
     let shared = fs::read_to_string(git_dir.join("commondir")).map(|shared| git_dir.join(shared.trim_end()));
@@ -89,6 +89,9 @@ pub fn plainly_admitted(git_dir: &Path, input: &[u8], now: SystemTime) -> bool {
     let branch = young(&folder.join(BRANCH), now).filter(|branch| !may_be_symbolic(&common_dir, branch));
     let plain = |AnnouncedMove { name, from, to }: &AnnouncedMove| match &branch {
         Some(branch) if place(name, branch) == RefMeaning::Other => true,
+        _ if matches!(place(name, ""), RefMeaning::Stop { id, .. } if from.is_none() && to.object() == Some(id)) => {
+            true
+        }
         _ => {
             let record = from.and_then(|_| AdmittedMove::read(&folder, name, *from, *to, now));
             record.is_some_and(|record| place(name, &record.branch) == RefMeaning::Branch)

@@ -40,6 +40,11 @@ impl Repository {
         self.get_config(&["--null", "--get", name])
     }
 
+    /// The last value of a configuration key that is switched on or off.
+    pub fn config_bool(&self, name: &str) -> Result<Option<bool>, GitError> {
+        Ok(self.get_config(&["--null", "--type=bool", "--get", name])?.map(|value| value == "true"))
+    }
+
     /// Whether a setting of ours that is on by default is switched off.
     pub fn is_off(&self, name: &str) -> Result<bool, GitError> {
         let value = self.config(name)?;

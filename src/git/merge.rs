@@ -1,4 +1,4 @@
-//! Merging histories that grew side by side, without touching worktree or index.
+//! Merges of histories that grew side by side, without touching worktree or index.
 
 use std::{
     collections::{BTreeSet, HashSet},

@@ -1,4 +1,4 @@
-//! The only place that runs `git`, `ssh-keygen` or `minisign`, or knows libgit2.
+//! Git: the only place that runs `git`, `ssh-keygen` or `minisign`, or knows libgit2.
 //!
 //! Bytes that are verified come from one reader ([`Objects`]): one long-lived `git cat-file --batch`, which alone gets
 //! quarantine, alternates, SHA-256, reftable, ownership and odd paths right. Every object that is used is hashed again
@@ -6,7 +6,8 @@
 //! subcommand says. Replacement refs and grafts are ignored by every child process.
 //!
 //! [`Repository::steps`] turns the first-parent history of the governed branch into [`crate::ledger::Step`]s. Nothing
-//! here knows a rule. Called by apply and cli; calls [`crate::signature`] to open what it read.
+//! here knows a rule. Called by every room that looks at a repository; calls [`crate::signature`] to open
+//! what it read.
 
 mod admitted;
 mod ahead;
@@ -68,7 +69,7 @@ pub use hooks::Hook;
 pub use memory::{Flaw, Ledger, Memory};
 pub use merge::Conflict;
 pub use mirror::{Mirrored, Missed, Wanted, mirrored, refspecs};
-pub use notes::{Note, NotedVote};
+pub use notes::{FullNote, Note, NotedVote};
 pub use object::{Object, ObjectKind};
 pub use objects::Objects;
 pub(crate) use objects::linked;

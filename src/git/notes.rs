@@ -37,6 +37,15 @@ pub struct NotedVote {
     pub made: i64,
 }
 
+/// What becomes of a note that has no room for an entry more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FullNote {
+    /// It goes, with what anybody wrote there.
+    GivesWay,
+    /// It stays, and the entry goes on another object.
+    Stays,
+}
+
 /// How many commits of a notes ref are looked at, the newest, to find when its votes were made.
 const MAX_LOOK_BACK: &str = "--max-count=1000";
 
@@ -57,7 +66,7 @@ struct WrittenNote {
 }
 
 impl Repository {
-    /// All notes on the refs of known principals under a prefix: [`refs::NOTES`], or where a remote's are kept. What is no note is
+    /// All notes on the refs of known principals under a prefix: [`NOTES`](crate::model::refs::NOTES), or where a remote's are kept. What is no note is
     /// left out.
     pub fn notes(&self, prefix: &str, is_known: impl Fn(&PrincipalId) -> bool) -> Result<Vec<Note>, GitError> {
         let refs = self.refs(&[prefix.trim_end_matches('/')])?;
@@ -128,12 +137,13 @@ impl Repository {
     }
 
     /// Makes a notes commit that continues another, if there is one, with further entries, each with the object that it is about.
-    /// What stands in its tree stays, as far as Git can take it over. No ref is moved.
+    /// What stands in its tree stays, as far as Git can take it over, but for full notes that may give way. No ref is moved.
     pub fn with_notes(
         &self,
         principal: &PrincipalId,
         onto: Option<Oid>,
         entries: &[(Oid, &str)],
+        full: FullNote,
     ) -> Result<Oid, GitError> {
         let mut objects = self.objects()?;
         let (mut there, mut paths) = (BTreeMap::new(), HashMap::new());
@@ -145,8 +155,17 @@ impl Repository {
         }
         let mut changed: BTreeMap<Oid, Vec<u8>> = BTreeMap::new();
         for (annotated, entry) in entries {
-            let note = changed.remove(annotated).or_else(|| there.get(annotated).cloned()).unwrap_or_default();
-            changed.insert(*annotated, appended(&note, entry));
+            let mut annotated = *annotated;
+            let mut note = changed.remove(&annotated).or_else(|| there.get(&annotated).cloned()).unwrap_or_default();
+            if !has_room(&note, entry) {
+                if full == FullNote::Stays {
+                    changed.insert(annotated, note);
+                    // Nobody can have foreseen the signature, and filled that one too.
+                    annotated = self.write_blob(entry.as_bytes())?;
+                }
+                note = Vec::new();
+            }
+            changed.insert(annotated, appended(&note, entry));
         }
         let tree = onto.map(|tip| objects.links(tip)).transpose()?.map(|links| links.tree);
         let path = |annotated: &Oid| paths.get(annotated).cloned().unwrap_or_else(|| annotated.to_string());
@@ -237,11 +256,16 @@ impl Objects {
     }
 }
 
-/// A note's bytes with an entry more. What nobody reads any more, or would not read then, gives way.
+/// Whether anybody would read a note with an entry more.
+fn has_room(note: &[u8], entry: &str) -> bool {
+    note.trim_ascii_end().len() + "\n\n\n".len() + entry.trim_matches('\n').len() <= MAX_NOTE
+}
+
+/// A note's bytes with an entry more. What nobody reads gives way.
 fn appended(note: &[u8], entry: &str) -> Vec<u8> {
     let entry = format!("{}\n", entry.trim_matches('\n'));
     let before = note.trim_ascii_end();
-    if before.is_empty() || std::str::from_utf8(before).is_err() || before.len() + 2 + entry.len() > MAX_NOTE {
+    if before.is_empty() || std::str::from_utf8(before).is_err() {
         return entry.into_bytes();
     }
     [before, b"\n\n", entry.as_bytes()].concat()

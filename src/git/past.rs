@@ -1,4 +1,4 @@
-//! What each step of a ledger did, as far as somebody asks.
+//! Past of a ledger: what each step did, as far as somebody asks.
 
 use std::{collections::BTreeSet, sync::Arc};
 

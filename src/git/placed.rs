@@ -1,4 +1,4 @@
-//! Whether a merge left what is governed in its place.
+//! Places after a merge: whether what is governed is where it was before.
 //!
 //! Git's merge follows a file that one side renamed, and does so whatever it is told (before 2.50): what the other side changed
 //! goes where nobody looks for it. Here a path is a path.

@@ -121,7 +121,8 @@ impl NotesWalk {
         if folder(old).or(folder(new)).is_some() && fan_out {
             self.folders.push((path.clone(), folder(old), folder(new)));
         }
-        let object = Oid::parse(&path).filter(|id| objects.repository().fits(*id));
+        // Nobody reads what is spelled otherwise.
+        let object = Oid::parse(&path).filter(|id| objects.repository().fits(*id) && id.to_string() == path);
         // What was no note may go; what comes has to be one.
         let note = match new {
             Node::Absent => true,
@@ -145,9 +146,9 @@ impl NotesWalk {
         let old = old.map(|id| self.blob(objects, id)).transpose()?;
         let new = new.map(|id| self.blob(objects, id)).transpose()?;
         self.bytes += [&old, &new].into_iter().flatten().map(Vec::len).sum::<usize>();
-        let change = self.changes.entry(object).or_insert(NoteChange { object, before: None, after: None });
+        let change = self.changes.entry(object).or_insert(NoteChange { object, before: Vec::new(), after: None });
         let twice = change.after.is_some() && new.is_some();
-        change.before = old.or(change.before.take());
+        change.before.extend(old);
         change.after = new.or(change.after.take());
         if twice {
             self.stray(format!("a second note on {object}"));

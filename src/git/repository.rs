@@ -211,11 +211,21 @@ impl Repository {
         self.shallow
     }
 
+    /// Whether a push that is being received would make the repository shallow: Git would write that down for whichever of its
+    /// refs.
+    pub fn is_cut_off_by_push(&self) -> bool {
+        self.shallow && !self.is_cut_off()
+    }
+
+    fn is_cut_off(&self) -> bool {
+        fs::metadata(self.common_dir.join("shallow")).is_ok_and(|file| file.len() > 0)
+    }
+
     /// Nothing is verified where something may be missing: neither in a shallow clone nor in a partial one, where Git
     /// would fetch what it lacks while we read.
     pub(crate) fn whole(&self) -> Result<(), GitError> {
         // A fetch may have made it one meanwhile.
-        if self.shallow || fs::metadata(self.common_dir.join("shallow")).is_ok_and(|file| file.len() > 0) {
+        if self.shallow || self.is_cut_off() {
             return Err(GitError::Shallow);
         }
         if self.is_promised()? {

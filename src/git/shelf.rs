@@ -1,4 +1,4 @@
-//! What is remembered of leases and steps, read when it is looked for and kept from then on.
+//! Shelf: what is remembered of leases and steps, read when it is looked for and kept from then on.
 //!
 //! Where something of it turns out to be broken, the ledger is folded from its root to the remembered tip, once, and that
 //! answers: whatever is asked, the answer is what the whole ledger says.

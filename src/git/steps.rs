@@ -1,4 +1,4 @@
-//! The first-parent history of the governed branch as [`Step`]s, in one deterministic order.
+//! Steps: the first-parent history of the governed branch as [`Step`]s, in one deterministic order.
 //!
 //! `git rev-list` only proposes ids. Parents are taken from each commit's own bytes, and the chain is checked link by
 //! link from the base to the tip. Reading a range in two parts gives the same steps as reading it at once: what a

@@ -1,4 +1,4 @@
-//! A file of records by key: written once, then read here and there. What it costs to read a record does not depend on
+//! Table: a file of records by key, written once, then read here and there. What it costs to read a record does not depend on
 //! how many others there are.
 //!
 //! ```text

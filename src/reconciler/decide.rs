@@ -1,4 +1,4 @@
-//! One decision for one target. Pure, and level-triggered: what is wanted, what is there, what was applied last and
+//! Decision for one target. Pure, and level-triggered: what is wanted, what is there, what was applied last and
 //! what is known → one act. Nothing here remembers a previous decision.
 //!
 //! The order is the rule: stops come first and need nothing else to be known; then a lease's expiry; then what has

@@ -1,4 +1,5 @@
-//! What metrics say of a version that was restored, over a window that begins with the restoration. Pure.
+//! Health after a rollback: what metrics say of a version that was restored, over a window that begins with the restoration.
+//! Pure.
 //!
 //! A rollback is verified only if what serves again is as healthy as what served before. Here too silence never passes: what
 //! has not been shown by the deadline of the gates has failed.

@@ -1,4 +1,4 @@
-//! One target in one tick: observe, decide, act, observe again.
+//! Target in one tick: observe, decide, act, observe again.
 
 use jiff::Timestamp;
 

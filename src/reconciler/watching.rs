@@ -1,4 +1,4 @@
-//! What was measured of one target's tier: kept in a file of its own beside the journal, judged anew at every look.
+//! Measurements of one target's tier, kept in a file of its own beside the journal, judged anew at every look.
 //!
 //! Losing the file costs the samples of the tier, and nothing else: what was not measured is never taken for healthy.
 

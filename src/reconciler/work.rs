@@ -1,4 +1,4 @@
-//! One target's work in a tick: a worker looks, decides by what is known, and acts until there is nothing more to do. It
+//! Work on one target in a tick: a worker looks, decides by what is known, and acts until there is nothing more to do. It
 //! writes nothing down, and shares nothing: what came of it is handed over.
 
 use std::{mem::take, sync::Arc, time::Duration};

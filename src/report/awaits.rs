@@ -1,4 +1,4 @@
-//! What is awaited, in words: for a lease, for the end of a freeze, for a policy.
+//! Awaited keys, in words: for a lease, for the end of a freeze, for a policy.
 
 use jiff::Timestamp;
 use schemars::JsonSchema;

@@ -1,4 +1,4 @@
-//! One lease, in words for people.
+//! Lease text, for people.
 
 use std::fmt::Write as _;
 

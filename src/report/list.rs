@@ -1,4 +1,4 @@
-//! All leases, a line each, and what concerns them all: freezes and policies.
+//! Lease list: a line each, and what concerns them all: freezes and policies.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

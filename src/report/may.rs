@@ -1,4 +1,4 @@
-//! Who may do what under a policy, target by target, in words.
+//! Rights under a policy: who may do what, target by target, in words.
 
 use schemars::JsonSchema;
 use serde::Serialize;

@@ -1,4 +1,5 @@
-//! The ledger's state, reports and findings as values for people and programs, and one page of them all. Pure: values in, values out.
+//! Report: the ledger's state, events and findings as values for people and programs, and one page of them all. Pure:
+//! values in, values out.
 //!
 //! First come values ([`LeaseView`], [`ListView`], [`TrailEntry`], [`FindingView`]), which are what `--format json` prints
 //! and what the JSON Schemas describe; words come last, made from the same values. What the ledger does not say (what

@@ -1,4 +1,4 @@
-//! What `show` says: a lease, and what else is open on its target.
+//! `show`: a lease, and what else is open on its target.
 
 use schemars::JsonSchema;
 use serde::Serialize;

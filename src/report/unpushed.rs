@@ -1,4 +1,4 @@
-//! Something that was signed here and is not on the upstream.
+//! Unpushed things: signed here, and not on the upstream.
 
 use schemars::JsonSchema;
 use serde::Serialize;

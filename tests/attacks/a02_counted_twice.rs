@@ -83,10 +83,11 @@ fn the_twin_of_a_signature_on_p256() {
     scene.never_counts("already-voted", again, |scene| drop(scene.promote("cp14")));
 }
 
-/// A note's entry doubled.
+/// A note's entry doubled, in one push or by another.
 #[test]
 fn a_note_doubled() {
     let scene = Scene::new();
+    let notes = "refs/notes/two-key/user1";
     let fields = about(LEASE, "cosign", 0, 0);
     scene.turn("user1", &fields);
     let blob = scene.world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
@@ -94,7 +95,10 @@ fn a_note_doubled() {
     for _ in 0..2 {
         scene.note("user1", &blob, &entry);
     }
-    scene.admits(&["main", "refs/notes/two-key/user1"]);
+    scene.admits(&["main"]);
+    scene.refuses(&[notes], notes, "already-voted");
+    scene.admits(&[&format!("{notes}~1:{notes}")]);
+    scene.refuses(&[notes], notes, "already-voted");
     scene.world.two_key(&["verify", LEASE]).exits(1).says("missing-role");
     scene.turn("cp14", &fields);
     scene.world.two_key(&["verify", LEASE]).exits(0);

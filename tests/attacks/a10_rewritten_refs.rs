@@ -38,6 +38,39 @@ fn a_tag() {
     scene.refuses(&[&format!("+{name}:{name}")], &name, "tag-moved");
 }
 
+/// A note erased behind a second one on the same object, in two pushes.
+#[test]
+fn a_note_behind_another() {
+    let scene = Scene::new();
+    let blob = scene.world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
+    let entry = |action: &str, step: u32, tier: u8| scene.entry("user1", &about(LEASE, action, step, tier));
+    let [one, two, three] = [entry("cosign", 0, 0), entry("start", 1, 5), entry("promote", 2, 25)];
+    scene.note("user1", &blob, &one);
+    let notes = scene.note("user1", &blob, &two);
+    scene.admits(&[&notes]);
+    let made = |args: &[&str], text: &str| {
+        scene.world.run(scene.world.repo(), "git", args, text.as_bytes()).exits(0).out.trim().to_owned()
+    };
+    let file = |text: &str| made(&["hash-object", "-w", "--stdin"], text);
+    let first = scene.world.git(&["rev-parse", &format!("{notes}:{blob}")]);
+    let tree = |flat: Option<&str>, text: &str, spelled: &str| {
+        let (folder, rest) = spelled.split_at(2);
+        let folder =
+            format!("040000 tree {}\t{folder}\n", made(&["mktree"], &format!("100644 blob {}\t{rest}\n", file(text))));
+        let flat = flat.map(|flat| format!("100644 blob {flat}\t{blob}\n")).unwrap_or_default();
+        made(&["mktree"], &format!("{flat}{folder}"))
+    };
+    let onto = |tree: &str| made(&["commit-tree", "-p", &scene.server_ref(&notes), "-m", "Notes", tree], "");
+    let pushed = |tree: &str| format!("{}:{notes}", onto(tree));
+    // Nothing, under a name that nobody reads, and what the first one says.
+    scene.refuses(&[&pushed(&tree(Some(&first), "\n", &blob))], &notes, "malformed");
+    scene.refuses(&[&pushed(&tree(None, &format!("{one}\n{two}"), &blob.to_uppercase()))], &notes, "malformed");
+    scene.admits(&[&pushed(&tree(Some(&first), &one, &blob))]);
+    // It does not say all that the first one says.
+    scene.refuses(&[&pushed(&tree(None, &format!("{one}\n{three}"), &blob))], &notes, "ref-rewound");
+    scene.admits(&[&pushed(&tree(None, &format!("{one}\n{two}\n{three}"), &blob))]);
+}
+
 /// Notes rewound, emptied, deleted.
 #[test]
 fn notes() {

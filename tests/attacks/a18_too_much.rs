@@ -141,6 +141,37 @@ fn one_note_copied_thousands_of_times() {
     assert_eq!(scene.shown(LEASE)["state"], "withdrawn");
 }
 
+/// A note filled up with what its owner once signed: the next vote goes on another object.
+#[test]
+fn a_note_filled_until_nobody_reads_it() {
+    let scene = Scene::new();
+    let blob = scene.world.git(&["rev-parse", &format!("main:leases/{LEASE}.yaml")]);
+    let key = scene.world.key_file("user1");
+    let [old, last] = [1, 2].map(|step| scene.entry("user1", &about(LEASE, "start", step, 5)));
+    for (size, admitted) in [((1 << 20) + 1, false), (1 << 20, true)] {
+        let note = format!("{old}{}{last}", "\n".repeat(size - old.len() - last.len()));
+        let args = ["hash-object", "-w", "--stdin"];
+        let file = scene.world.run(scene.world.repo(), "git", &args, note.as_bytes()).exits(0).out;
+        let line = format!("100644 blob {}\t{blob}\n", file.trim());
+        let tree = scene.world.run(scene.world.repo(), "git", &["mktree"], line.as_bytes()).exits(0).out;
+        let name = "refs/notes/two-key/user1";
+        let pushed = format!("{}:{name}", scene.world.git(&["commit-tree", "-m", "Notes", tree.trim()]));
+        if admitted {
+            scene.admits(&[&pushed]);
+        } else {
+            scene.refuses(&[&pushed], name, "too-large");
+        }
+    }
+    scene.world.git(&["remote", "add", "origin", scene.server.to_str().unwrap()]);
+    let sign = ["sign", LEASE, "--as", "note", "--push", "--key", key.to_str().unwrap()];
+    scene.world.two_key(&sign).exits(0).says("pushed to origin");
+    // It is there for all, and what filled the note as well.
+    let name = "refs/notes/two-key/user1";
+    assert_eq!(scene.on_server(&["ls-tree", "-r", "--name-only", name]).out.lines().count(), 2);
+    scene.world.git(&["fetch", "--quiet", "origin", &format!("+{name}:{name}")]);
+    scene.world.two_key(&["verify", LEASE]).exits(1).says("by note: user1");
+}
+
 /// Notes full of invalid signatures: few are checked, the last vote counts.
 #[test]
 fn notes_full_of_signatures_that_do_not_verify() {

@@ -93,6 +93,37 @@ fn with_a_blob_as_notes() {
     assert_eq!(scene.shown(LEASE)["state"], "rolling", "it waits under its own ref");
 }
 
+/// From a shallow clone, on a server that lets such clones cut its history off.
+#[test]
+fn from_a_shallow_clone() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    scene.on_server(&["config", "receive.shallowUpdate", "true"]).exits(0);
+    let [strange, shallow] = ["strange", "shallow"].map(|name| world.path().join(name));
+    let in_strange = |args: &[&str]| world.run(&strange, "git", args, b"").exits(0);
+    std::fs::create_dir(&strange).unwrap();
+    in_strange(&["init", "--quiet"]);
+    for message in ["One", "Two"] {
+        in_strange(&["commit", "--quiet", "--allow-empty", "--message", message]);
+    }
+    let from = format!("file://{}", strange.display());
+    world.git(&["clone", "--quiet", "--depth", "1", &from, shallow.to_str().unwrap()]);
+    let commit = world.run(&shallow, "git", &["rev-parse", "HEAD"], b"").exits(0).out.trim().to_owned();
+    for name in [format!("refs/two-key/stops/{LEASE}/{commit}"), "refs/heads/topic".to_owned()] {
+        let args = ["push", "--quiet", scene.server.to_str().unwrap(), &format!("{commit}:{name}")];
+        world.run(&shallow, "git", &args, b"").exits(1).says(&format!("refused {name}: shallow: "));
+    }
+    assert!(!scene.server.join("shallow").exists());
+    scene.promote("user1");
+    scene.admits(&["main"]);
+    // Where it is cut off already, stops go in all the same, and nothing else does.
+    std::fs::write(scene.server.join("shallow"), format!("{}\n", scene.root)).unwrap();
+    let halt = scene.halt("cp18", "main", 1);
+    scene.promote("cp14");
+    scene.refuses(&["main"], MAIN, "shallow");
+    scene.admits(&[&format!("{halt}:refs/two-key/stops/{LEASE}/{halt}")]);
+}
+
 /// With a stop ref that is already there.
 #[test]
 fn with_a_stop_that_is_there_already() {

@@ -15,8 +15,8 @@ use std::{
 use git_two_key::{
     admission::RefFacts,
     git::{
-        Conflict, GitError, JudgedAt, Memory, NewCommit, PushOptions, PushedRef, RefUpdate, Repository, SignWith,
-        SigningKey, mirrored,
+        Conflict, FullNote, GitError, JudgedAt, Memory, NewCommit, PushOptions, PushedRef, RefUpdate, Repository,
+        SignWith, SigningKey, mirrored,
     },
     ledger::{Phase, Transition},
     model::{
@@ -407,7 +407,7 @@ fn what_git_writes_into_no_worktree_is_left_out_and_the_rest_is_brought_up() {
 fn append(repository: &Repository, who: &PrincipalId, on: Oid, entry: &str) {
     let name = format!("refs/notes/two-key/{who}");
     let old = repository.resolve(&name).unwrap();
-    let new = repository.with_notes(who, old, &[(on, entry)]).unwrap();
+    let new = repository.with_notes(who, old, &[(on, entry)], FullNote::GivesWay).unwrap();
     repository.update_refs(&[RefUpdate { name, old, new }], "note").unwrap();
 }
 
@@ -727,6 +727,27 @@ fn a_note_that_is_too_large_is_left_out_and_the_others_are_read() {
     append(&repository, &user1(), other, "small\n");
     let notes = repository.notes(refs::NOTES, |_| true).unwrap();
     assert_eq!(notes.iter().map(|note| note.annotated).collect::<Vec<_>>(), [other]);
+}
+
+#[test]
+fn a_full_note_gives_way_or_stays_and_the_vote_goes_elsewhere() {
+    let (scratch, repository, _) = one("sha1");
+    let blob = scratch.id("HEAD:leases/A.yaml");
+    let notes = |tip: Oid| repository.objects().unwrap().notes_of(&user1(), tip).unwrap();
+    let with = |onto, entry: &str, full| repository.with_notes(&user1(), onto, &[(blob, entry)], full).unwrap();
+    // The last byte that has room, and one more.
+    for (spare, has_room) in [(0, true), (1, false)] {
+        let filled = "x".repeat((1 << 20) - "\n\nvote\n".len() + spare);
+        let onto = with(None, &filled, FullNote::Stays);
+        let stays = notes(with(Some(onto), "vote\n", FullNote::Stays));
+        let longest = stays.iter().map(|note| note.bytes.len()).max();
+        assert_eq!((stays.len() == 1, longest == Some(1 << 20)), (has_room, has_room), "{spare}");
+        let here = stays.iter().find(|note| note.annotated == blob).unwrap();
+        assert!(here.bytes.starts_with(filled.as_bytes()));
+        assert!(stays.iter().any(|note| note.bytes.ends_with(b"vote\n")));
+        let gives_way = notes(with(Some(onto), "vote\n", FullNote::GivesWay));
+        assert_eq!((gives_way.len(), gives_way[0].bytes == b"vote\n"), (1, !has_room), "{spare}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@ signatures were verified over exactly the statement's bytes. Nothing here knows 
 """
 import re
 
-from keys import armoured, deceives, listed_key, minisign, ssh_key, sshsig, unbase64
+from keys import armoured, deceives, is_text, listed_key, minisign, ssh_key, sshsig, unbase64
 from objects import Bad
 
 LIMIT, SEALED_LIMIT, REASON_LIMIT = 256 * 1024, 64, 1024
@@ -23,7 +23,7 @@ FORMS = {
     "Key": r"SHA256:[A-Za-z0-9+/]{43}|minisign:[0-9A-F]{16}",
 }
 SPEAKS = re.compile(rb"(?:^|[\n\r\0])Two-Key-Statement:")
-PERSON = re.compile(rb"[^<>\n\0]* <[^<>\n\0]*> [0-9]+ [-+][0-9]{4}")
+PERSON = re.compile(rb"[^<>\n\0]*<[^<>\n\0]*> ([0-9]+) [-+][0-9]{4}")
 
 
 class Statement:
@@ -120,6 +120,8 @@ def open_commit(repository, commit):
 def own_vote(signature, payload, statement, principal, carrier):
     """The vote that a commit's own signature is, or why it is none."""
     try:
+        if not signature.startswith(b"-----BEGIN SSH SIGNATURE-----") or not is_text(signature):
+            raise Bad("bad-signature", "no SSH signature")
         made = armoured(signature, b"git", payload)
     except Bad as bad:
         return bad
@@ -169,7 +171,8 @@ def headers(repository, commit, head, message):
     if count > 1 or (count == 1 and last != 3):
         raise Bad("malformed", "signatures in another place")
     author, committer = kept[2][7:], kept[3][10:]
-    if author != committer or not PERSON.fullmatch(author):
+    person = PERSON.fullmatch(author)
+    if author != committer or not person or int(person[1]) >= 2**63:
         raise Bad("malformed", "author and committer differ, or are none")
     if repository.commit(commit.parents[0]).tree != commit.tree:
         raise Bad("malformed", "it changes files")
@@ -222,13 +225,16 @@ def run(message):
     remarks, sealed = {}, []
     for name, value in found[end:]:
         if name == "Cosignature":
-            sealed.append(value)
+            if len(sealed) == SEALED_LIMIT:
+                raise Bad("too-large", f"more than {SEALED_LIMIT} sealed signatures")
+            words = value.split(" ")
+            if len(words) != 5 or not re.fullmatch(FORMS["Lease"], words[0]) or words[1] not in FIELDS or words[2] not in ("ssh", "minisign"):
+                raise Bad("malformed", "no sealed signature")
+            sealed.append(words)
         elif name in remarks or name not in ("Principal", "Reason", "Evidence"):
             raise Bad("malformed", f"the remark {name}")
         else:
             remarks[name] = value
-    if len(sealed) > SEALED_LIMIT:
-        raise Bad("too-large", f"{len(sealed)} sealed signatures")
     if not re.fullmatch(FORMS["Lease"], remarks.get("Principal", "x")):
         raise Bad("malformed", "no principal")
     if not remarks.get("Reason", "x").strip() or len(remarks.get("Reason", "").encode()) > REASON_LIMIT:
@@ -243,10 +249,9 @@ def fits(action, statement):
     return action in (statement.action, "cosign") and all(name in statement.fields for name in FIELDS[action])
 
 
-def names(line, statement):
+def names(words, statement):
     """The action and the key that a sealed signature names; no key if it names none."""
-    words = line.split(" ")
-    if len(words) != 5 or not fits(words[1], statement):
+    if not fits(words[1], statement):
         return None, None
     try:
         return words[1], listed_key("minisign " + words[3]) if words[2] == "minisign" else ssh_key(unbase64(words[3]))
@@ -254,21 +259,17 @@ def names(line, statement):
         return None, None
 
 
-def unseal(line, statement, carrier):
+def unseal(words, statement, carrier):
     """Verifies a sealed signature: `principal action ssh|minisign key base64`."""
-    words = line.split(" ")
-    if len(words) != 5 or words[1] not in FIELDS or not re.fullmatch(FORMS["Lease"], words[0]):
-        raise Bad("malformed", "no sealed signature")
     principal, action, how, key, data = words
     if not fits(action, statement):
         raise Bad("malformed", f"a {statement.action} seals no {action}")
     own = Statement(action, {name: statement.fields[name] for name in ("Repository", *FIELDS[action])})
     if how == "ssh":
+        ssh_key(unbase64(key))
         made = sshsig(unbase64(data), b"two-key", own.text.encode())
         if made.key.blob != unbase64(key):
             raise Bad("bad-signature", "made by another key than the one named")
-    elif how == "minisign":
-        made = minisign(unbase64(data), listed_key("minisign " + key), own.text.encode())
     else:
-        raise Bad("malformed", f"a signature of kind {how}")
+        made = minisign(unbase64(data), listed_key("minisign " + key), own.text.encode())
     return Vote(own, made, True, principal, carrier)

@@ -144,15 +144,37 @@ class Edges(Maker):
         digest = self.ledger.leases[name].lease().digest
         return carriers.Statement("cosign", {"Repository": REPOSITORY, "Lease": name, "Digest": digest}).text
 
-    def sealed(self, make, times=1):
-        """Sealed signatures of a new lease by cp18's minisign key, in a commit that nobody signed."""
+    def sealed(self, make, times=1, more=""):
+        """Sealed signatures of a new lease by cp18's minisign key, in a commit that nobody signed, and more lines."""
         name = self.next_lease()
         self.propose(name)
         text = self.statement(name)
         words = self.keys["cp18"][0].sealed(text.encode(), self.rng).split(" ")
         words[-1] = base64.b64encode(make(base64.b64decode(words[-1]))).decode()
         line = f"Two-Key-Cosignature: cp18 cosign {' '.join(words)}\n"
-        self.advance(self.commit(self.trees[self.tip], [self.tip], f"Seal\n\n{text}{line * times}".encode()))
+        self.advance(self.commit(self.trees[self.tip], [self.tip], f"Seal\n\n{text}{line * times}{more}".encode()))
+
+
+    def bent(self, bend):
+        """The same once more, with its headers bent, in a merge."""
+        self.sealed(lambda data: data)
+        head, message = self.ledger.repository.commit(self.tip).raw.split(b"\n\n", 1)
+        parent = self.ledger.repository.commit(self.tip).parents[0]
+        name = self.next_lease()
+        self.propose(name)
+        oid = self.put("commit", bend(head.replace(parent.encode(), self.tip.encode()).replace(
+            self.trees[parent].encode(), self.trees[self.tip].encode())) + b"\n\n" + self.seal_of(name))
+        self.trees[oid] = self.trees[self.tip]
+        self.advance(self.commit(self.trees[oid], [self.tip, oid], b"Merge\n"))
+
+    def seal_of(self, name):
+        text = self.statement(name)
+        return f"Seal\n\n{text}Two-Key-Cosignature: cp18 cosign {self.keys['cp18'][0].sealed(text.encode(), self.rng)}\n".encode()
+
+    def by(self, person):
+        """One whose author and committer are somebody, spelled oddly."""
+        self.bent(lambda head: b"\n".join(
+            line.split(b" ")[0] + b" " + person if line.startswith((b"author ", b"committer ")) else line for line in head.split(b"\n")))
 
 
 def add(line):
@@ -192,6 +214,23 @@ CASES = {
     "a minisign comment with what steers": lambda e: e.sealed(lambda data: data.replace(b"comment: x", "comment: \u202ex".encode())),
     "64 sealed signatures": lambda e: e.sealed(lambda data: data, 64),
     "65 sealed signatures": lambda e: e.sealed(lambda data: data, 65),
+    "a sealed signature of four words": lambda e: e.sealed(lambda data: data, more="Two-Key-Cosignature: user2 cosign ssh AAAA\n"),
+    "a sealed signature for no action": lambda e: e.sealed(lambda data: data, more="Two-Key-Cosignature: user2 cosignx ssh AAAA AAAA\n"),
+    "a sealed signature of no kind": lambda e: e.sealed(lambda data: data, more="Two-Key-Cosignature: user2 cosign pgp AAAA AAAA\n"),
+    "a sealed signature of nobody": lambda e: e.sealed(lambda data: data, more="Two-Key-Cosignature: -x cosign ssh AAAA AAAA\n"),
+    "a sealed signature by no key": lambda e: e.sealed(lambda data: data, more="Two-Key-Cosignature: user2 cosign ssh AAAA AAAA\n"),
+    "a sealed signature by a key that is no base64": lambda e: e.sealed(lambda data: data, more="Two-Key-Cosignature: user2 cosign ssh A*== AAAA\n"),
+    "a sealed signature that is no base64": lambda e: e.sealed(lambda data: data, more="Two-Key-Cosignature: user2 cosign ssh AAAA A*==\n"),
+    "an author as Git writes it": lambda e: e.by(b"a <a@a> 1 +0000"),
+    "an author without a name": lambda e: e.by(b"<> 0 +0000"),
+    "an author without a blank": lambda e: e.by(b"a<a> 1 +0000"),
+    "an author of the last second": lambda e: e.by(b"a <a> 9223372036854775807 +0000"),
+    "an author after the last second": lambda e: e.by(b"a <a> 9223372036854775808 +0000"),
+    "an author long after the last second": lambda e: e.by(b"a <a> 18446744073709551616 +0000"),
+    "an author of two addresses": lambda e: e.by(b"a <a> <b> 1 +0000"),
+    "an author without a zone": lambda e: e.by(b"a <a> 1"),
+    "an OpenPGP signature": lambda e: e.bent(
+        lambda head: head + b"\ngpgsig -----BEGIN PGP SIGNATURE-----\n \n iQ==\n -----END PGP SIGNATURE-----"),
     "a minisign file": lambda e: e.sealed(lambda data: data),
     "a minisign file without its last line feed": lambda e: e.sealed(lambda data: data[:-1]),
     "a minisign file with one more line feed": lambda e: e.sealed(lambda data: data + b"\n"),

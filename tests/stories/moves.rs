@@ -296,7 +296,11 @@ fn a_server_goes_by_its_own_settings() {
     let upload = "--receive-pack=GIT_NAMESPACE=other git-receive-pack";
     world.run(world.repo(), "git", &["push", upload, server, "main"], b"").exits(1).says("foreign-ref: ");
     // What Git itself finds wrong with objects' form is refused before anybody reads it.
-    world.two_key_in(&scene.server, &["doctor"]).exits(1).says("receive.fsckObjects is not true");
+    for (name, value) in [("receive.advertiseAtomic", "off"), ("receive.shallowUpdate", "on")] {
+        scene.on_server(&["config", name, value]).exits(0);
+    }
+    let said = world.two_key_in(&scene.server, &["doctor"]).exits(1).says("receive.fsckObjects is not true");
+    said.says("receive.advertiseAtomic is not true").says("receive.shallowUpdate is not false");
     world.two_key(&["hook", "install", server]).exits(0).says("hooks/reference-transaction").says("hooks/pre-receive");
     world.two_key_in(&scene.server, &["doctor"]).never_says("settings: ").never_says("hook: ");
     let odd =

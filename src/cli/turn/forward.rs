@@ -1,4 +1,4 @@
-//! Signing forward transitions: cosign, start, promote, resume, complete, thaw, policy, revoke.
+//! Forward transitions, signed: cosign, start, promote, resume, complete, thaw, policy, revoke.
 //!
 //! The order never changes: what does not hold is refused before anything is signed; what was signed is read back and
 //! folded, which is the only verification; and only then do refs move, all at once. Interrupted at any point, either

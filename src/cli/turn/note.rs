@@ -15,7 +15,7 @@ use crate::{
         session::Session,
         terminal::{remark, say},
     },
-    git::{GitError, PushOptions, RefUpdate, Repository, mirrored},
+    git::{FullNote, GitError, PushOptions, RefUpdate, Repository, mirrored},
     inbox::{Overlay, in_sight},
     ledger::rules,
     model::{Digest, Oid, PrincipalId, RawKey, Reason, Refusal, Statement, Subject, refs},
@@ -61,7 +61,12 @@ pub fn leave(
     };
     let (file, _) = carrier::detached(repo, signer, statement)?;
     let old = repo.resolve(&name)?;
-    let new = repo.with_notes(principal, readable(repo, old)?, &[(annotated, &format!("{statement}{file}"))])?;
+    let new = repo.with_notes(
+        principal,
+        readable(repo, old)?,
+        &[(annotated, &format!("{statement}{file}"))],
+        FullNote::Stays,
+    )?;
     repo.update_refs(&[RefUpdate { name: name.clone(), old, new }], "two-key: note")?;
     say(&format!("{principal}: {}, by note; the next transition seals it", report::subject_line(statement)));
     account::note(|account| account.signed.push(signed(signer, statement, None)));
@@ -115,7 +120,7 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<N
     let Some(ours) = here.map_or_else(|| repo.resolve(&mirrored(remote, &name)), |here| Ok(Some(here)))? else {
         return Ok(NoteDelivery::Needless);
     };
-    let mut why = String::new();
+    let (mut why, mut full) = (String::new(), FullNote::GivesWay);
     for _ in 0..TRIES {
         let there = repo.fetch_ref(remote, &name).map_err(unreached)?;
         let theirs = readable(repo, there)?;
@@ -125,7 +130,7 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<N
         }
         // Of ours the votes alone: what else stands there, or before it, the remote may not take.
         let entries: Vec<_> = missing.iter().map(|(on, entry)| (*on, entry.as_str())).collect();
-        let tip = repo.with_notes(principal, theirs, &entries)?;
+        let tip = repo.with_notes(principal, theirs, &entries, full)?;
         // What is no commit holds no votes, and gives way.
         let expected = if theirs == there { Vec::new() } else { vec![(name.clone(), there)] };
         let options = PushOptions { expected, ..PushOptions::default() };
@@ -141,8 +146,15 @@ fn deliver(session: &Session, remote: &str, principal: &PrincipalId) -> Result<N
             say_pushed(remote);
             return Ok(NoteDelivery::Made);
         }
-        if let Some(verdict) = verdict(&outcome) {
-            return Err(verdict);
+        match verdict(&outcome) {
+            // Where each entry was verified when it came, none of a full note has to give way.
+            Some(Failure::Refused { refusal, .. })
+                if full == FullNote::GivesWay && refusal.reason == Reason::RefRewound =>
+            {
+                full = FullNote::Stays;
+            }
+            Some(verdict) => return Err(verdict),
+            None => {}
         }
         why = words_of(&outcome);
     }

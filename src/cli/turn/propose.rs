@@ -1,4 +1,4 @@
-//! Proposing a file: an ordinary commit on the governed branch. Files propose, keys decide, so it needs no key, unless
+//! Proposals of files: ordinary commits on the governed branch. Files propose, keys decide, so they need no key, unless
 //! a rule wants to know who proposed.
 
 use super::{

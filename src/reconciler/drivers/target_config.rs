@@ -1,4 +1,4 @@
-//! Where a target is: one driver's section of the applier's configuration.
+//! Target configuration: where a target is, one driver's section of the applier's configuration.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
 //! How often the continuous test cries wolf, and how much it takes to see harm: simulated with a fixed seed, beside the
-//! figures of the literature, and written into docs/gates.md.
+//! figures of the literature, and written into benches/README.md.
 
 use std::{fmt::Write as _, fs, path::Path};
 
@@ -111,7 +111,7 @@ fn false_alarms_stay_below_what_is_put_up_with_and_power_is_as_documented() {
 
 /// Checks that the page has the table between its marks; `UPDATE_DOCS=1` writes it there.
 fn documented(table: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/gates.md");
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/README.md");
     let page = fs::read_to_string(&path).unwrap();
     let (before, rest) = page.split_once("<!-- simulated -->\n").unwrap();
     let (there, after) = rest.split_once("<!-- /simulated -->\n").unwrap();

@@ -17,8 +17,8 @@
 //!
 //! Between that verdict and the move nothing is locked; [`judge_move`] closes the gap when Git moves the refs.
 //!
-//! Findings of steps older than the push never matter. Called by [`crate::git`] and the command line; calls the
-//! ledger and below.
+//! Findings of steps older than the push never matter. Called by the hook and by whoever pushes; calls the ledger and
+//! below.
 
 mod appliers;
 mod branch;

@@ -3,7 +3,7 @@
 use crate::{
     ledger::{State, rules},
     model::{PrincipalId, Reason, Refusal},
-    signature::{Inbox, NoteEntry},
+    signature::{Inbox, NoteEntry, note::MAX_NOTE},
 };
 
 use super::{NoteChange, NotesFacts, Push, PushRef, RefProblem, ledger_after};
@@ -61,10 +61,30 @@ fn judge_note(
             .hint("it has entries from elsewhere: git two-key sync")
     };
     let Some(after) = &change.after else { return Err(altered("is removed")) };
-    let before = change.before.as_deref().unwrap_or_default().trim_ascii_end();
-    let added = after.strip_prefix(before).ok_or_else(|| altered("changes"))?;
-    if !before.is_empty() && !added.is_empty() && !added.starts_with(b"\n") {
-        return Err(altered("changes"));
+    if after.len() > MAX_NOTE {
+        let message = format!("the note on {on} would be larger than 1 MiB, and nobody would read it");
+        return Err(
+            Refusal::new(Reason::TooLarge, message).hint("write it on another object: git two-key sign --as note")
+        );
+    }
+    // What nobody reads gives way. Two on one object become one that has all of both.
+    let is_read = |note: &&Vec<u8>| note.len() <= MAX_NOTE && std::str::from_utf8(note).is_ok();
+    let (mut before, mut added) = (b"".as_slice(), after.as_slice());
+    for note in change.before.iter().filter(is_read).map(|note| note.trim_ascii_end()) {
+        let rest = after.strip_prefix(note).ok_or_else(|| altered("changes"))?;
+        if !note.is_empty() && !rest.is_empty() && !rest.starts_with(b"\n") {
+            return Err(altered("changes"));
+        }
+        if note.len() > before.len() {
+            (before, added) = (note, rest);
+        }
+    }
+    if before.is_empty() && after.trim_ascii().is_empty() {
+        return Err(Refusal::new(Reason::Malformed, format!("the note on {on} holds no vote")));
+    }
+    if inbox.says_again(before, added) {
+        let message = format!("what is added to the note on {on} stands there already");
+        return Err(Refusal::new(Reason::AlreadyVoted, message).hint("git two-key sync adds what is missing"));
     }
     for entry in inbox.open(added) {
         judge_entry(state, principal, &entry)

@@ -1,4 +1,4 @@
-//! One look at a tier: ask what is due, remember it, conclude.
+//! Look at a tier: ask what is due, remember it, conclude.
 
 use std::collections::BTreeSet;
 

@@ -1,6 +1,6 @@
 //! Gates: health conditions that a tier must pass, and thresholds that halt it. Silence never passes.
 //!
-//! [`judge`] is the one way to a verdict. It asks a [`Measure`] for the newest slot that is due, remembers the answers in
+//! [`judge()`] is the one way to a verdict. It asks a [`Measure`] for the newest slot that is due, remembers the answers in
 //! the caller's [`Watch`], and derives the [`Judgement`] from what the watch holds: the same pure derivation that
 //! [`Evidence`] is evaluated by again, offline. The statistics are in [`stats`], and each is tested against values that
 //! other programs computed.

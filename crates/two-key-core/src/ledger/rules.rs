@@ -1,4 +1,4 @@
-//! **Who may do what.** The one place where votes are counted.
+//! Rules: **who may do what.** The one place where votes are counted.
 //!
 //! | action | who |
 //! |---|---|

@@ -155,8 +155,8 @@ pub struct NotesFacts {
 pub struct NoteChange {
     /// The object that it is on.
     pub object: Oid,
-    /// Its bytes before the push.
-    pub before: Option<Vec<u8>>,
+    /// The bytes of each note that was on it before the push, of those that are no longer there.
+    pub before: Vec<Vec<u8>>,
     /// Its bytes after it.
     pub after: Option<Vec<u8>>,
 }

@@ -1,4 +1,4 @@
-//! Commits too large to be held, read as they come: what [`links`](super::links) reads of them, and whether they state
+//! Commits too large to be held, read as they come: what [`links`] reads of them, and whether they state
 //! anything.
 
 use std::collections::HashSet;
@@ -36,7 +36,7 @@ pub struct Large {
 }
 
 impl CommitBytes {
-    /// What its bytes link it to, as [`links`](super::links) reads them.
+    /// What its bytes link it to, as [`links`] reads them.
     pub fn links(&self, format: ObjectFormat) -> Result<Links, Refusal> {
         links(self.front(), format)
     }

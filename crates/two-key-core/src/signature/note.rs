@@ -58,6 +58,21 @@ impl<'a> Inbox<'a> {
 
     /// Reads those entries of a note that no note before it had.
     pub fn read(&mut self, note: &[u8]) -> Vec<UncheckedEntry<'a>> {
+        // Of what is there twice the last stays: it is what was written on purpose, after whatever hid the first.
+        let read = self.every(note).into_iter().rev();
+        let mut new: Vec<_> = read.filter(|entry| self.met.insert(entry.id())).collect();
+        new.reverse();
+        new
+    }
+
+    /// Whether what was added to a note has an entry that stood there before, or the same one twice.
+    pub fn says_again(&self, before: &[u8], added: &[u8]) -> bool {
+        let mut met: HashSet<Digest> = self.every(before).iter().map(UncheckedEntry::id).collect();
+        !self.every(added).iter().all(|entry| met.insert(entry.id()))
+    }
+
+    /// Reads all entries of a note.
+    fn every(&self, note: &[u8]) -> Vec<UncheckedEntry<'a>> {
         let (claims, candidates) = (self.claims, self.candidates);
         let entry = |text: String, read| UncheckedEntry { claims, candidates, text, read };
         if note.len() > MAX_NOTE {
@@ -67,11 +82,7 @@ impl<'a> Inbox<'a> {
         let Ok(text) = std::str::from_utf8(note) else {
             return vec![entry(String::from_utf8_lossy(note).into_owned(), Err(malformed("it is not UTF-8")))];
         };
-        // Of what is there twice the last stays: it is what was written on purpose, after whatever hid the first.
-        let read = entries(text).into_iter().rev().map(|text| entry(text.to_owned(), read_entry(text)));
-        let mut new: Vec<_> = read.filter(|entry| self.met.insert(entry.id())).collect();
-        new.reverse();
-        new
+        entries(text).into_iter().map(|text| entry(text.to_owned(), read_entry(text))).collect()
     }
 }
 

@@ -1,5 +1,5 @@
-//! Any program: JSON in and out. What it says is never proof; only what it observes counts, and a program that ends
-//! badly, answers nonsense or too much, or takes too long has told nothing.
+//! The exec driver: any program, JSON in and out. What it says is never proof; only what it observes counts, and a program that
+//! ends badly, answers nonsense or too much, or takes too long has told nothing.
 //!
 //! It is run only if the lease's scope names it, by its absolute path, in a cleared environment that has nothing but the
 //! variables that the scope names. A lease that was moved here already is looked at and taken to zero by whatever program is

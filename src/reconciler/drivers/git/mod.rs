@@ -1,5 +1,5 @@
-//! A deploy repository that Flux or Argo CD reconciles: weights are committed into a file and pushed. Only the named
-//! numbers change; comments, order and every other byte stay.
+//! The git driver: a deploy repository that Flux or Argo CD reconciles: weights are committed into a file and pushed. Only the
+//! named numbers change; comments, order and every other byte stay.
 //!
 //! What is observed is the file at the remote's tip, freshly fetched. For which lease it was set, and which backend is
 //! its candidate, the last commit for the target says in its message; where history was rewritten, a small file beside the

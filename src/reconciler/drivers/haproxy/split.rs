@@ -1,4 +1,4 @@
-//! Which server weights make a share of the traffic exactly. Pure.
+//! Split by weights: which of them make a share of the traffic exactly. Pure.
 //!
 //! HAProxy splits by the sum of server weights, each a whole number up to 256. With proportions s₁…sₙ of the stable pool
 //! (sum S) and c₁…cₘ of the candidate (sum C), a share p needs multiples a and b with a·C ÷ (a·C + b·S) = p, so

@@ -332,6 +332,17 @@ fn notes_only_grow_by_entries_that_verify_for_their_principal() {
     PushStory::proposed().notes("user1", Some(&one), Some(&two)).refused(&[Reason::RefRewound]);
     PushStory::proposed().notes("user1", Some(&both), Some(&one)).refused(&[Reason::RefRewound]);
     PushStory::proposed().notes("user1", Some(&one), None).refused(&[Reason::RefRewound]);
+    // The same once more, and nothing at all.
+    PushStory::proposed().notes("user1", Some(&one), Some(&format!("{one}\n{one}"))).refused(&[Reason::AlreadyVoted]);
+    PushStory::proposed().notes("user1", Some(&one), Some(&format!("{both}\n{two}"))).refused(&[Reason::AlreadyVoted]);
+    PushStory::proposed().notes("user1", None, Some(" \n\n")).refused(&[Reason::Malformed]);
+    PushStory::proposed().notes("user1", Some(&one), Some(&format!("{one}\n\n"))).admitted();
+    // What nobody reads gives way; what nobody would read does not come.
+    let fill = |size: usize| format!("{both}{}", "\n".repeat(size - both.len()));
+    PushStory::proposed().notes("user1", Some(&one), Some(&fill(1 << 20))).admitted();
+    PushStory::proposed().notes("user1", Some(&one), Some(&fill((1 << 20) + 1))).refused(&[Reason::TooLarge]);
+    PushStory::proposed().notes("user1", Some(&fill((1 << 20) + 1)), Some(&one)).admitted();
+    PushStory::proposed().notes("user1", Some(&fill(1 << 20)), Some(&one)).refused(&[Reason::RefRewound]);
     let glued = format!("{}{two}", one.trim_end());
     PushStory::proposed().notes("user1", Some(&one), Some(&glued)).refused(&[Reason::RefRewound]);
     PushStory::proposed().notes("user1", None, Some("hello\n")).refused(&[Reason::Malformed]);

@@ -258,7 +258,7 @@ impl PushStory {
     /// The push changes the notes of a principal.
     pub(super) fn notes(self, principal: &str, before: Option<&str>, after: Option<&str>) -> Self {
         let bytes = |text: Option<&str>| text.map(|text| text.as_bytes().to_vec());
-        let change = NoteChange { object: oid(99), before: bytes(before), after: bytes(after) };
+        let change = NoteChange { object: oid(99), before: bytes(before).into_iter().collect(), after: bytes(after) };
         let facts = NotesFacts { fast_forward: true, strays: Vec::new(), changes: vec![change] };
         let name = format!("refs/notes/two-key/{principal}");
         self.with(&name, Some(oid(120)), Some(oid(121)), RefFacts::Notes(facts))

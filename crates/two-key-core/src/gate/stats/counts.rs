@@ -1,4 +1,4 @@
-//! Two counts compared while they grow, and one count held to a limit.
+//! Counts: two compared while they grow, and one held to a limit.
 //!
 //! Of `more + fewer` events, `more` are on the side that may be harmed. If nothing is wrong, each event is on that side with
 //! probability `rho`: the candidate's share of the requests, or, for a limit, the limit itself. The e-value is the likelihood

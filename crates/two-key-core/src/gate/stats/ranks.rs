@@ -1,4 +1,4 @@
-//! Two samples compared by rank: Mann and Whitney's U. For one look, not for many.
+//! Ranks of two samples, compared: Mann and Whitney's U. For one look, not for many.
 
 use std::iter::successors;
 

@@ -1,4 +1,4 @@
-//! A list of numbers in short.
+//! Summary of a list of numbers.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

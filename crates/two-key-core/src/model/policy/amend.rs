@@ -1,4 +1,4 @@
-//! The next policy proposal from the current one: keys come and go, everything else stays byte for byte.
+//! Amendment of a policy: keys come and go, everything else stays byte for byte.
 
 use std::{collections::BTreeMap, ops::Range};
 

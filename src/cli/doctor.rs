@@ -17,6 +17,7 @@ use super::{
     Failure, Format, Place,
     governed::{Root, Which},
     hook::SERVER_SETTINGS,
+    kept,
     mend::Mend,
     remotes::upstream,
     session::Session,
@@ -275,6 +276,12 @@ fn ledger_checks(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
 fn upstream_checks(chart: &mut Chart, session: &Session, name: &str, tip: Oid) -> Result<(), Failure> {
     let ours = session.tip;
     let plain = name.strip_prefix("refs/remotes/").unwrap_or(name);
+    for vote in kept::beyond(&session.repo, &session.branch, tip)? {
+        if let Some(line) = kept::line(session, vote)? {
+            let message = format!("{plain} does not have a vote that was signed here: {line}");
+            chart.advise("unpushed", message, "git two-key sync; or take it back with: git two-key undo");
+        }
+    }
     if tip == ours {
         return Ok(());
     }

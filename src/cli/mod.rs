@@ -23,6 +23,7 @@ pub mod ground;
 mod help;
 mod hook;
 mod init;
+mod kept;
 mod key;
 mod list;
 mod log;

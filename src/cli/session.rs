@@ -23,6 +23,7 @@ use super::{
     Failure, Place,
     elsewhere::{known_elsewhere, unpushed},
     governed::{self, MAIN, Root, Which, begin},
+    kept,
     remotes::upstream,
     subject, terminal, turn,
 };
@@ -49,6 +50,10 @@ pub struct Session {
     pub memory: Memory,
     /// What should be known before any of this is relied on.
     pub remarks: Vec<String>,
+    /// Which tip that is.
+    pub which: Which,
+    /// How many votes that were signed here, and that the tip does not have, lie on top of it.
+    pub laid_on: usize,
 }
 
 impl Place {
@@ -114,10 +119,21 @@ impl Session {
             Which::Newest => unpushed(&repo, &branch),
             Which::Remote(_) | Which::At(_) => known_elsewhere(&repo, &branch, None),
         };
+        // A verdict is about the branch alone.
+        let lays_on =
+            *which == Which::Newest && matches!((&reading, root), (LedgerReading::Remembered, Root::Pinned(_)));
+        let other = || {
+            let kept = if lays_on { kept::beyond(&repo, &branch, tip)? } else { Vec::new() };
+            Ok::<_, Failure>((other()?, kept))
+        };
         let (ledger, ahead) = beside(|| ledger(&repo, &branch, &memory, tip, reading), other);
         let Ledger { state, past } = ledger.map_err(|failure| off_chain(failure, &branch))?;
-        remarks.extend(ahead?);
-        Ok(Self { repo, root, branch, tip, state, past, memory, remarks })
+        let (ahead, kept) = ahead?;
+        remarks.extend(ahead);
+        let which = which.clone();
+        let mut session = Self { repo, root, branch, tip, state, past, memory, remarks, which, laid_on: 0 };
+        kept::lay_on(&mut session, &kept)?;
+        Ok(session)
     }
 
     /// Refuses where what was found out until now is void, because something could be read neither from what is remembered nor

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 use super::{
     Failure, Format, Place,
     fresh::ReadSource,
-    governed::POLICY_PATH,
+    governed::{POLICY_PATH, Which},
     session::Session,
     terminal,
     turn::{self, stops},
@@ -135,11 +135,14 @@ fn proposed_here(session: &Session, upstream: Oid) -> Result<Vec<Unpushed>, Fail
 /// What the local branch has that its upstream, as it was fetched last, has not; and votes by note that no remote has.
 pub(super) fn unpushed(session: &Session) -> Result<Vec<Unpushed>, Failure> {
     let mut unpushed = Vec::new();
-    let upstream = super::remotes::upstream(&session.repo, &session.branch)?;
-    if let Some((_, upstream)) = upstream.filter(|(_, upstream)| *upstream != session.tip) {
+    // What a remote was asked for by name has is there.
+    let asked = matches!(&session.which, Which::Remote(Some(_)));
+    let upstream = super::remotes::upstream(&session.repo, &session.branch)?.filter(|_| !asked);
+    if let Some((_, upstream)) = upstream.filter(|(_, upstream)| *upstream != session.tip || session.laid_on > 0) {
         let mut ahead = Vec::new();
         // No more steps than commits.
         let most = usize::try_from(session.repo.ahead(session.tip, upstream)?).unwrap_or(usize::MAX);
+        let most = most.saturating_add(session.laid_on);
         for report in session.past.last(most).into_iter().rev() {
             if session.repo.is_ancestor(report.commit, upstream)? {
                 break;

@@ -3,7 +3,7 @@
 use clap::Args as ClapArgs;
 
 use super::{
-    Failure, Format, Place, account, governed, signers,
+    Failure, Format, Place, account, governed, kept, signers,
     terminal::{remark, say},
     turn::{self, Consent, Local, effect, stops::Undelivered},
 };
@@ -54,6 +54,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     turn::stops::carry_over(&mut session)?;
     let new = turn::counted(&session, theirs)?;
     say(&format!("{} is at {}'s tip{}", refs::short(&branch), remote, with(new.votes)));
+    kept::lines(&session, theirs)?.iter().for_each(|line| say(&format!("  {line}")));
     // A list for Git's own commands keeps no vote here.
     if let Some(text) = signers::stale(&session)?
         && let Err(failure) = signers::write(&session.repo, &text)

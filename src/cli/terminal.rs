@@ -240,6 +240,21 @@ pub fn patiently<T>(what: &str, act: impl FnOnce() -> T) -> T {
     })
 }
 
+/// Does something, and says what is so meanwhile if it takes longer than that. Once, as Git may ask for a password then.
+pub fn if_late<T>(long: Duration, text: &str, act: impl FnOnce() -> T) -> T {
+    let (done, waits) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if waits.recv_timeout(long) == Err(mpsc::RecvTimeoutError::Timeout) {
+                remark(text);
+            }
+        });
+        let outcome = act();
+        drop(done);
+        outcome
+    })
+}
+
 /// Writes over the line on standard error that says how far something is.
 fn over(text: &str) {
     let mut err = io::stderr().lock();

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     git::{Memory, RefUpdate, Repository, mirrored},
-    model::{Oid, Reason, refs},
+    model::{Oid, Reason, Refusal, refs},
     report,
     signature::Opened,
 };
@@ -43,6 +43,8 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let local = repo.resolve(&branch)?;
     let kept = outbox::votes(&repo, theirs)?;
     let commits = undone(&repo, theirs, local, &kept)?;
+    not_elsewhere(&repo, &remote, &branch, &commits)?;
+    let commits: Vec<_> = commits.into_iter().map(|undone| undone.line).collect();
     for vote in kept {
         outbox::forget(&repo, vote)?;
     }
@@ -96,8 +98,32 @@ fn undone_notes(repo: &Repository, remote: &str) -> Result<Vec<String>, Failure>
     Ok(lines)
 }
 
-/// What only this clone has, stops aside, a line each.
-fn undone(repo: &Repository, theirs: Oid, local: Option<Oid>, kept: &[Oid]) -> Result<Vec<String>, Failure> {
+/// Something that is taken back.
+struct Undone {
+    commit: Oid,
+    line: String,
+}
+
+/// Refuses where another remote has something of it: there it stays, and may be in force.
+fn not_elsewhere(repo: &Repository, remote: &str, branch: &str, undone: &[Undone]) -> Result<(), Failure> {
+    for other in repo.remotes()?.into_iter().filter(|other| other != remote) {
+        let Some(tip) = repo.resolve(&mirrored(&other, branch))? else { continue };
+        for Undone { commit, line } in undone {
+            if repo.is_ancestor(*commit, tip)? {
+                let message = format!("{other} has it, where it cannot be taken back: {line}");
+                let hint = format!(
+                    "bring it to {remote} too: git two-key sync; or take back what {other} does not have: git two-key undo \
+                     --remote {other}"
+                );
+                return Err(Failure::refused("undo", Refusal::new(Reason::Stale, message).hint(hint)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What the remote does not have, stops aside, a line each.
+fn undone(repo: &Repository, theirs: Oid, local: Option<Oid>, kept: &[Oid]) -> Result<Vec<Undone>, Failure> {
     let mut commits = local.map(|local| repo.commits_since(theirs, local)).transpose()?.unwrap_or_default();
     commits.extend(kept.iter().filter(|vote| !commits.contains(vote)).copied().collect::<Vec<_>>());
     let mut objects = repo.objects()?;
@@ -105,10 +131,11 @@ fn undone(repo: &Repository, theirs: Oid, local: Option<Oid>, kept: &[Oid]) -> R
     for commit in commits {
         match objects.open_one(commit)? {
             Opened::Carrier { statement, .. } if !statement.action().stops() => {
-                lines.push(format!("{} ({})", report::subject_line(&statement), commit.short()));
+                let line = format!("{} ({})", report::subject_line(&statement), commit.short());
+                lines.push(Undone { commit, line });
             }
             Opened::Carrier { .. } => {}
-            _ => lines.push(format!("commit {}", commit.short())),
+            _ => lines.push(Undone { commit, line: format!("commit {}", commit.short()) }),
         }
     }
     Ok(lines)

@@ -76,9 +76,14 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         ),
     };
     let began = terminal::moment();
+    let mut meant: Option<LeaseId> = None;
     loop {
         let session = args.source.open(&place.anew())?;
-        let id = session.lease(&args.lease, None)?;
+        // A target's name may come to mean another lease meanwhile.
+        let id = match meant.take() {
+            Some(id) => id,
+            None => session.lease(&args.lease, None)?,
+        };
         let (state, outcome) = look(&session, &id, args.state)?;
         match outcome {
             WaitState::There => {
@@ -96,13 +101,18 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             }
             WaitState::NotYet => drop(terminal::wait(EVERY)),
         }
+        meant = Some(id);
     }
 }
 
 /// Where a lease is, in words, and whether that is where it is waited for.
 fn look(session: &Session, id: &LeaseId, awaited: WaitFor) -> Result<(String, WaitState), Failure> {
-    let phase = session.state.lease(id).map_or(Phase::Proposed, |lease| lease.phase);
-    let observed = session.observed(&[id.clone()].into())?.0.remove(id).and_then(|observed| observed.doing);
+    let entry = session.state.lease(id);
+    let phase = entry.map_or(Phase::Proposed, |lease| lease.phase);
+    // What an applier said before it applied the step that is in force says nothing of that.
+    let last = entry.map_or(0, |lease| lease.next_step() - 1);
+    let seen = session.observed(&[id.clone()].into())?.0.remove(id);
+    let observed = seen.filter(|seen| seen.step.is_some_and(|step| step >= last)).and_then(|seen| seen.doing);
     let late = session.state.document(id).is_some_and(|lease| turn::now() >= lease.expires);
     let outcome = outcome(phase, observed.as_deref(), late, awaited);
     let observed = observed.map(|doing| format!(" (an applier says {doing})")).unwrap_or_default();

@@ -278,6 +278,38 @@ fn eight_at_once_all_land_where_nobody_judges_pushes() {
     assert_eq!(at_once(&scene, 8).len(), 8);
 }
 
+#[test]
+fn several_at_once_in_one_clone_all_land_and_leave_nothing_behind() {
+    let scene = Scene::new();
+    let ids: Vec<_> = (0..5).map(|number| format!("LEASE-20251101-{number:06}")).collect();
+    for id in &ids {
+        scene.world.commit_file(&format!("leases/{id}.yaml"), &kit::lease(id), "Propose a lease");
+    }
+    scene.push(&["main"]).exits(0);
+    let client = Client::new(&scene, "user1");
+    let together = Barrier::new(ids.len());
+    let turn = |id: &str| {
+        together.wait();
+        client.turns("sign", id)
+    };
+    let ends: Vec<_> = thread::scope(|scope| {
+        let turn = &turn;
+        let running: Vec<_> = ids.iter().map(|id| scope.spawn(move || turn(id))).collect();
+        running.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    for ran in ends {
+        ran.exits(0).says("pushed to origin");
+    }
+    for id in &ids {
+        audit(&scene, &["show", id]).exits(0).says("Cosigners 1/2");
+    }
+    // The next verb finds nothing to bring along.
+    let ran = client.run(env!("CARGO_BIN_EXE_git-two-key"), &["sync"]).exits(0);
+    ran.says("main is at origin's tip").never_says("signed here");
+    assert_eq!(client.git(&["for-each-ref", "refs/two-key-local"]), "");
+    assert!(on_main(&scene, &client));
+}
+
 /// Every file below a folder, but for the moves that were admitted, which wait for Git to make them and mean nothing to others.
 fn files(folder: &Path) -> BTreeSet<PathBuf> {
     let mut found = BTreeSet::new();

@@ -1,10 +1,10 @@
 //! What people are shown is what is so: fetched, marked where it is only here, whole, and in lines that a person reads.
 
-use std::fs;
+use std::{fs, net::TcpListener};
 
 use serde_json::json;
 
-use crate::kit::{LEASE, World, scene::Scene, schema::fits};
+use crate::kit::{LEASE, World, lease, scene::Scene, schema::fits};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_git-two-key");
 /// Runs a program at a terminal of its own, and prints what it said there.
@@ -158,6 +158,119 @@ fn undo_takes_back_votes_by_note_and_does_not_say_that_the_remote_has_what_it_ha
     assert!(!world.git(&["for-each-ref", "refs/notes/two-key/cp14"]).is_empty());
     by("user1", &["freeze", "--reason", "x", "--no-push"]);
     world.two_key(&["undo"]).exits(0).says("nothing to undo but stops").never_says("origin has all");
+}
+
+/// A scene with a rollout, in a clone where user2 has signed a promotion that is not pushed.
+fn kept() -> Scene {
+    let scene = following();
+    scene.start();
+    scene.push(&["main"]).exits(0);
+    let world = &scene.world;
+    world.commit_file("leases/NEXT-1.yaml", &lease("NEXT-1"), "Propose another");
+    scene.push(&["main"]).exits(0);
+    world.git(&["fetch", "--quiet", "origin"]);
+    world.git(&["config", "two-key.key", world.key_file("user2").to_str().unwrap()]);
+    world.two_key(&["promote", LEASE, "--no-push"]).exits(0);
+    scene
+}
+
+/// Moves the server's main on by a commit that says nothing.
+fn moves_on(scene: &Scene) {
+    let world = &scene.world;
+    let made = world.git(&["commit-tree", "-p", "origin/main", "-m", "Nothing", "origin/main^{tree}"]);
+    scene.push(&[&format!("{made}:refs/heads/main")]).exits(0);
+}
+
+/// Holds that every view marks the vote of user2, and asks user2 no more.
+fn is_marked(world: &World) {
+    let vote = "NOT PUSHED: vote to promote to 25 % (user2)";
+    world.two_key(&["status"]).exits(0).says(vote).says("waiting for an agent, to promote to 25 %");
+    world.two_key(&["show", LEASE]).exits(0).says(vote);
+    world.two_key(&["list"]).exits(0).says("rolling, NOT PUSHED");
+    world.two_key(&["list", "--mine"]).exits(0).never_says("promote to 25 %");
+    let doctor = world.two_key(&["doctor", "--format", "json"]).json();
+    let advice = doctor["advice"].as_array().unwrap().iter().filter(|one| one["check"] == json!("unpushed")).count();
+    assert_eq!(advice, 1, "{doctor}");
+}
+
+#[test]
+fn a_vote_that_waits_here_is_shown_wherever_the_remote_has_got_to() {
+    let scene = kept();
+    let world = &scene.world;
+    is_marked(world);
+    moves_on(&scene);
+    is_marked(world);
+    world.two_key(&["sync"]).exits(0).says(&format!("user2: Promote {LEASE}"));
+    world.two_key(&["status"]).exits(0).never_says("NOT PUSHED").says("waiting for an agent, to promote to 25 %");
+    let doctor = world.two_key(&["doctor", "--format", "json"]).json();
+    assert!(!doctor.to_string().contains("unpushed"), "{doctor}");
+}
+
+#[test]
+fn a_vote_that_git_took_off_the_branch_is_shown_and_named_before_it_goes_along() {
+    for moved_on in [false, true] {
+        let scene = kept();
+        let world = &scene.world;
+        world.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+        if moved_on {
+            moves_on(&scene);
+        }
+        is_marked(world);
+        let along = format!("origin does not have user2: Promote {LEASE}");
+        world.two_key(&["sign", "NEXT-1"]).exits(0).says(&along).says("pushed to origin");
+        world.two_key(&["status"]).exits(0).never_says("NOT PUSHED").says("waiting for an agent, to promote to 25 %");
+        // Taken back, it goes nowhere.
+        let scene = kept();
+        let world = &scene.world;
+        world.git(&["reset", "--quiet", "--hard", "HEAD~1"]);
+        world.two_key(&["undo"]).exits(0).says("took back: Promote");
+        world.two_key(&["sign", "NEXT-1"]).exits(0).never_says(&along);
+        world.two_key(&["status"]).exits(0).says("waiting for a human and an agent, to promote to 25 %");
+    }
+}
+
+#[test]
+fn what_another_remote_has_is_not_marked_there_and_not_taken_back() {
+    let scene = following();
+    let world = &scene.world;
+    world.commit_file("leases/NEXT-1.yaml", &lease("NEXT-1"), "Propose another");
+    scene.push(&["main"]).exits(0);
+    let mirror = world.path().join("mirror.git");
+    world.git(&["clone", "--quiet", "--bare", scene.server.to_str().unwrap(), mirror.to_str().unwrap()]);
+    world.git(&["remote", "add", "mirror", mirror.to_str().unwrap()]);
+    world.git(&["config", "two-key.key", world.key_file("user2").to_str().unwrap()]);
+    world.two_key(&["sign", "NEXT-1", "--remote", "mirror", "--push"]).exits(0).says("pushed to mirror");
+    for verb in ["status", "list"] {
+        world.two_key(&[verb, "--remote", "mirror"]).exits(0).never_says("NOT PUSHED");
+        world.two_key(&[verb]).exits(0).says("NOT PUSHED");
+    }
+    let ran = world.two_key(&["undo"]).exits(1);
+    ran.says("mirror has it, where it cannot be taken back: Cosign NEXT-1").never_says("took back");
+    world.two_key(&["undo", "--remote", "mirror"]).exits(0).says("mirror has all");
+    world.two_key(&["list"]).exits(0).says("NOT PUSHED");
+    // What the mirror does not have can be taken back.
+    world.two_key(&["sync"]).exits(0);
+    world.two_key(&["sign", LEASE, "--no-push"]).exits(0);
+    world.two_key(&["undo"]).exits(0).says("took back: Cosign");
+}
+
+#[test]
+fn a_stop_that_a_silent_server_does_not_take_is_told_and_kept() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    // It takes connections, and never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("git://{}/x.git", silent.local_addr().unwrap());
+    world.git(&["remote", "add", "origin", &url]);
+    world.git(&["config", "two-key.fetch", "false"]);
+    let key = world.key_file("user2");
+    let stop = ["halt", LEASE, "--reason", "x", "--push", "--key", key.to_str().unwrap()];
+    let ran = world.two_key(&stop).exits(3).says("STOP SIGNED, NOT ON THE SERVER YET: origin does not answer");
+    assert!(ran.out.starts_with("STOP SIGNED, NOT ON THE SERVER: "), "{}", ran.out);
+    // Once it answers, the stop that is kept here gets there.
+    world.git(&["remote", "set-url", "origin", scene.server.to_str().unwrap()]);
+    world.two_key(&["sync"]).exits(0);
+    scene.on_server(&["two-key", "show", LEASE]).exits(0).says("halted");
 }
 
 #[test]

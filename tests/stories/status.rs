@@ -318,6 +318,27 @@ fn a_rollback_to_less_than_the_ledger_wants_says_so() {
 }
 
 #[test]
+fn ready_is_said_of_the_step_in_force_and_of_the_lease_that_runs() {
+    let stage = Stage::rolling("0s");
+    let world = &stage.world;
+    let ready = |handle: &str| world.two_key(&["wait", handle, "--for", "ready", "--timeout", "0s"]);
+    stage.apply().exits(0);
+    fetches_records(&stage);
+    ready("checkout-prod").exits(0).says(LEASE).says("(an applier says ready)");
+    // Anybody may propose something else for the target.
+    let next = lease("NEXT-2").replace("issued: 2025-10-27", "issued: 2025-10-28");
+    world.commit_file("leases/NEXT-2.yaml", &next, "Propose another");
+    ready("checkout-prod").exits(0).says(LEASE);
+    ready("NEXT-2").exits(4);
+    world.two_key(&["verify", "checkout-prod"]).exits(0).says(LEASE);
+    stage.promote();
+    ready("checkout-prod").exits(4).never_says("an applier says");
+    stage.apply().exits(0);
+    fetches_records(&stage);
+    ready("checkout-prod").exits(0);
+}
+
+#[test]
 fn nobody_waits_for_what_a_stopped_lease_cannot_come_to() {
     let world = World::rolling();
     world.two_key(&["wait", LEASE, "--for", "authorized"]).exits(0);

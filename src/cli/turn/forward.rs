@@ -9,7 +9,7 @@ use super::{
     effect::{self, Reach},
     flags::Delivery,
     fold_on,
-    join::{Local, join},
+    join::{Local, join, land_here},
     note, now, outbox,
     push::{BranchPush, Consent, Fresh, Moves, Turned},
     stops, tags,
@@ -18,11 +18,12 @@ use crate::{
     cli::{
         Failure, Place, account, fresh,
         governed::{Root, unverified_branch},
+        kept,
         remotes::followed,
         session::Session,
         terminal::{remark, say},
     },
-    git::{RefUpdate, mirrored},
+    git::{GitError, RefUpdate, mirrored},
     inbox::{self, Plan},
     ledger::{State, StepReport, Transition},
     model::{Action, Fingerprint, LeaseId, Oid, PrincipalId, Reason, Refusal, Statement, policy::Role, refs},
@@ -67,6 +68,7 @@ pub fn pinned(place: &Place, flags: &Flags) -> Result<Session, Failure> {
     delivery.first_line().iter().for_each(|line| say(line));
     let local = if flags.dry_run { Local::Left } else { Local::Moved };
     let session = looked_at(place, flags.to.is_offline(), delivery.remote().or(flags.to.named()), local)?;
+    goes_along(&session, &delivery)?;
     if let Some(other) = repo.head()?.filter(|head| *head != session.branch) {
         let (ours, other) = (session.branch_name(), refs::short(&other).to_owned());
         remark(&format!("on {ours}: {other} is checked out, and stays as it is"));
@@ -77,6 +79,16 @@ pub fn pinned(place: &Place, flags: &Flags) -> Result<Session, Failure> {
         return Err(Failure::Undecided(Refusal::new(Reason::Unpinned, message).hint(hint)));
     }
     Ok(session)
+}
+
+/// Names the votes that were signed here before and that a push will bring along: somebody may have taken them back with Git.
+fn goes_along(session: &Session, delivery: &Delivery) -> Result<(), Failure> {
+    let Some(remote) = delivery.remote() else { return Ok(()) };
+    let Some(theirs) = session.repo.resolve(&mirrored(remote, &session.branch))? else { return Ok(()) };
+    for line in kept::lines(session, theirs)? {
+        remark(&format!("{remote} does not have {line}, which was signed here before and goes along"));
+    }
+    Ok(())
 }
 
 /// The governed branch as it is on the server with what is here.
@@ -211,9 +223,24 @@ pub fn commit(
     let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: commit };
     outbox::keep(&session.repo, commit)?;
     let reason = format!("two-key: {subject}");
-    session.repo.update_refs(&[update], &reason)?;
+    let tags = match session.repo.update_refs(&[update], &reason) {
+        Err(GitError::RefChanged { .. }) => {
+            land_here(session, commit, &reason)?.map_err(|refusal| Failure::refused(about, refusal))?;
+            let report = session.past.fresh().iter().rfind(|report| report.commit == session.tip);
+            tags_of(
+                session,
+                &session.state,
+                report.map(std::slice::from_ref).unwrap_or_default(),
+                signer.principal.as_str(),
+            )?
+        }
+        moved => {
+            moved?;
+            session.move_to(commit, state, reports);
+            tags
+        }
+    };
     let tags = tags::put(&session.repo, &tags, &reason);
-    session.move_to(commit, state, reports);
     say(&format!("{}: {subject} ({})", signer.principal, commit.short()));
     account::note(|account| {
         account.signed.push(signed(signer, &plan.statement, Some(commit)));

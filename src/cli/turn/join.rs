@@ -11,8 +11,13 @@ use super::{
     state_aside, state_at, tags,
 };
 use crate::{
-    cli::{Failure, Place, governed::Which, session::Session, terminal::remark},
-    git::{RefUpdate, Repository, mirrored},
+    cli::{
+        Failure, Place,
+        governed::{Which, unverified_branch},
+        session::Session,
+        terminal::remark,
+    },
+    git::{GitError, RefUpdate, Repository, mirrored},
     model::{CLOCK_TOLERANCE, LeaseId, Oid, Reason, Refusal, Statement},
     signature::Opened,
 };
@@ -26,36 +31,92 @@ pub enum Local {
     Left,
 }
 
+/// How often the local branch is read anew that another program in this clone moves meanwhile.
+const TRIES: u32 = 20;
+
 /// The governed branch as it would be on the server with what is here: the local branch if it continues the remote's soundly,
-/// else the remote's with what was signed and proposed here on it.
+/// else the remote's, with what was signed and proposed here on it.
 pub fn join(place: &Place, remote: Option<&str>, moved: Local) -> Result<Session, Failure> {
+    let mut tries = 1;
+    loop {
+        match join_once(place, remote, moved)? {
+            Ok(session) => return Ok(session),
+            Err(_) if tries < TRIES => tries += 1,
+            Err(moved) => return Err(moved.into()),
+        }
+    }
+}
+
+/// The same, or that the local branch was moved meanwhile.
+fn join_once(place: &Place, remote: Option<&str>, moved: Local) -> Result<Result<Session, GitError>, Failure> {
     let repo = place.repository()?;
-    let branch = crate::cli::governed::unverified_branch(&repo);
+    let branch = unverified_branch(&repo);
     let theirs = remote.map(|remote| repo.resolve(&mirrored(remote, &branch))).transpose()?.flatten();
     let local = repo.resolve(&branch)?;
     // What nobody vouches for is not built on.
     let theirs = theirs.filter(|_| matches!(repo.pinned_root(), Ok(Some(_))));
     let Some(theirs) = theirs else {
-        return Session::open(place, &Which::Local);
+        return Session::open(place, &Which::Local).map(Ok);
     };
-    let continued = match local {
-        Some(local) => local == theirs || repo.is_on_chain(theirs, local)?,
-        None => false,
-    };
-    if let Some(local) = local.filter(|_| continued) {
-        let session = Session::open(place, &Which::At(local.to_string()))?;
-        if is_sound(&session, theirs)? {
-            return Ok(session);
-        }
+    let mut session = None;
+    if let Some(local) = local
+        && (local == theirs || repo.is_on_chain(theirs, local)?)
+    {
+        let here = Session::open(place, &Which::At(local.to_string()))?;
+        session = is_sound(&here, theirs)?.then_some(here);
     }
-    let mut session = Session::open(place, &Which::At(theirs.to_string()))?;
+    let mut session = match session {
+        Some(session) => session,
+        None => Session::open(place, &Which::At(theirs.to_string()))?,
+    };
     carry(&mut session, theirs, local, moved)?;
     if moved == Local::Moved && local != Some(session.tip) {
         let update = RefUpdate { name: session.branch.clone(), old: local, new: session.tip };
-        advance(&session.repo, &update, "two-key: join")?;
+        match advance(&session.repo, &update, "two-key: join") {
+            Err(error @ GitError::RefChanged { .. }) => return Ok(Err(error)),
+            moved => moved?,
+        }
         tag(&session, theirs)?;
     }
-    Ok(session)
+    Ok(Ok(session))
+}
+
+/// Moves the local branch on to where a session has got. Where another program in this clone has moved it meanwhile, what that
+/// signed lies in the outbox, and is pushed from there; what it proposed stays on the branch.
+pub fn move_local(session: &Session, update: &RefUpdate, why: &str) -> Result<(), Failure> {
+    let repo = &session.repo;
+    match advance(repo, update, why) {
+        Err(GitError::RefChanged { .. }) => {}
+        moved => return Ok(moved?),
+    }
+    let Some(local) = repo.resolve(&update.name)?.filter(|local| *local != update.new) else { return Ok(()) };
+    if left_behind(repo, update.new, local)?.is_empty() {
+        match advance(repo, &RefUpdate { old: Some(local), ..update.clone() }, why) {
+            Err(GitError::RefChanged { .. }) => {}
+            moved => moved?,
+        }
+    }
+    Ok(())
+}
+
+/// Puts a vote that was signed just now onto the local branch, which another program in this clone moved meanwhile.
+pub fn land_here(session: &mut Session, vote: Oid, why: &str) -> Result<Result<(), Refusal>, Failure> {
+    let mut tries = 1;
+    loop {
+        let local = session.repo.resolve(&session.branch)?;
+        if let Some(local) = local {
+            let state = state_aside(session, local)?;
+            session.move_to(local, state, Vec::new());
+        }
+        if let Err(refusal) = outbox::build_on(session, vote)? {
+            return Ok(Err(refusal));
+        }
+        let update = RefUpdate { name: session.branch.clone(), old: local, new: session.tip };
+        match advance(&session.repo, &update, why) {
+            Err(GitError::RefChanged { .. }) if tries < TRIES => tries += 1,
+            moved => return Ok(Ok(moved?)),
+        }
+    }
 }
 
 /// Whether the remote would take what the local branch has more than it.
@@ -108,10 +169,10 @@ fn carry(session: &mut Session, theirs: Oid, local: Option<Oid>, moved: Local) -
     }
     let Some(local) = local else { return Ok(()) };
     let mut uncounted = None;
-    if !left_behind(session, local)?.is_empty() {
+    if !left_behind(&session.repo, session.tip, local)?.is_empty() {
         uncounted = take_whole(session, local)?;
     }
-    let left = left_behind(session, local)?;
+    let left = left_behind(&session.repo, session.tip, local)?;
     if left.is_empty() {
         return Ok(());
     }
@@ -158,16 +219,16 @@ fn take_whole(session: &mut Session, local: Oid) -> Result<Option<Refusal>, Fail
     Ok(uncounted)
 }
 
-/// The commits of a local branch that say something which the session's tip does not have: neither votes nor merges, and files
+/// The commits of a local branch that say something which a tip does not have: neither votes nor merges, and files
 /// that are otherwise there.
-fn left_behind(session: &Session, local: Oid) -> Result<Vec<Oid>, Failure> {
+fn left_behind(repo: &Repository, tip: Oid, local: Oid) -> Result<Vec<Oid>, Failure> {
     let mut left = Vec::new();
-    let mut objects = session.repo.objects()?;
-    for id in session.repo.commits_since(session.tip, local)? {
+    let mut objects = repo.objects()?;
+    for id in repo.commits_since(tip, local)? {
         let says_nothing = matches!(objects.open_one(id)?, Opened::Ordinary { .. });
         let parents = objects.links(id)?.parents;
         let [parent] = parents.as_slice() else { continue };
-        if says_nothing && !session.repo.agree_on([session.tip, local], *parent, id)? {
+        if says_nothing && !repo.agree_on([tip, local], *parent, id)? {
             left.push(id);
         }
     }

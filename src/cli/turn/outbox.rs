@@ -15,10 +15,19 @@ pub fn keep(repo: &Repository, vote: Oid) -> Result<(), GitError> {
 
 /// The votes that a remote's tip does not have, those that rest on others after them. What it has is taken out here.
 pub fn votes(repo: &Repository, theirs: Oid) -> Result<Vec<Oid>, GitError> {
-    let mut waiting: Vec<Oid> = Vec::new();
     for (name, vote) in repo.refs(&[refs::space(refs::SIGNED_VOTES)])? {
         if repo.is_ancestor(vote, theirs)? {
             repo.delete_ref(&name, vote)?;
+        }
+    }
+    beyond(repo, theirs)
+}
+
+/// The votes that a tip does not have, those that rest on others after them.
+pub fn beyond(repo: &Repository, tip: Oid) -> Result<Vec<Oid>, GitError> {
+    let mut waiting: Vec<Oid> = Vec::new();
+    for (_, vote) in repo.refs(&[refs::space(refs::SIGNED_VOTES)])? {
+        if repo.is_ancestor(vote, tip)? {
             continue;
         }
         let mut at = waiting.len();

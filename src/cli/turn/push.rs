@@ -9,7 +9,7 @@ use super::{
     advance,
     effect::{self, Reach},
     fold_on,
-    join::grown,
+    join::{grown, move_local},
     outbox, state_at, stops, tags,
 };
 use crate::{
@@ -227,6 +227,7 @@ impl BranchPush<'_> {
         self.earlier_votes_are_agreed()?;
         let mut race = Race::begun();
         while race.goes_on() {
+            let before = self.theirs()?;
             let outcome = self.push_with(&self.tags()?)?;
             if let Some(failure) = self.dated_ahead(&outcome)? {
                 return Err(failure);
@@ -241,6 +242,8 @@ impl BranchPush<'_> {
             match self.theirs()? {
                 // It may be behind the tip and beside its chain: a stop that was carried over may rest on it.
                 Some(theirs) if !self.session.repo.is_on_chain(theirs, self.session.tip)? => self.carry_over(theirs)?,
+                // It came to what the tip continues, as where several sign in one clone.
+                theirs if theirs != before => {}
                 _ => return self.push_without_tags(&outcome),
             }
         }
@@ -429,7 +432,7 @@ impl BranchPush<'_> {
         let updates = reports.iter().map(|report| tags::updates(&session.repo, &state, report, self.who, is_ours));
         let updates = updates.collect::<Result<Vec<_>, _>>()?.concat();
         let update = RefUpdate { name: session.branch.clone(), old: Some(session.tip), new: merged };
-        advance(&session.repo, &update, "two-key: carry over")?;
+        move_local(session, &update, "two-key: carry over")?;
         tags::put(&session.repo, &updates, "two-key: carry over");
         session.move_to(merged, state, reports);
         Ok(())

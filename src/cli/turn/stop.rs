@@ -3,6 +3,8 @@
 //! A stop is never held up: not by a missing pin, a shallow or stale clone, a ledger that cannot be folded, a branch that
 //! moved on or that nobody may push to. What cannot be known is warned about, and the stop is made all the same.
 
+use std::time::Duration;
+
 use super::{
     Delivery, Flags, Signer, advance, carrier, effect, fold_on, forward,
     push::{merge, not_on_main, say_pushed, words_of},
@@ -16,7 +18,7 @@ use crate::{
         governed::{Which, unverified_branch, unverified_tip},
         ground::Ground,
         session::Session,
-        terminal::{remark, say},
+        terminal::{self, remark, say},
     },
     git::{GitError, PushOptions, RefUpdate, Repository, config, mirrored},
     ledger::{self, Hypothesis, State},
@@ -26,6 +28,10 @@ use crate::{
 
 /// How often main is tried before a stop goes under its own name, where no other push comes before it.
 const TRIES: u32 = 2;
+/// After which time without an answer a person is told that the stop is not on the server yet.
+const LATE: Duration = Duration::from_secs(5);
+/// How long one attempt to reach the server may take where no person waits for it.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is known where the stop is built.
 enum StopBasis {
@@ -309,7 +315,7 @@ impl Site {
         let signed = format!("{}: {} ({})", signer.principal, report::subject_line(statement), commit.short());
         let made = StopToPush { stop, on_branch, about: about.about, who: signer.principal.as_str(), signed: &signed };
         if let Some(remote) = destination {
-            let pushed = self.push(remote, &made);
+            let pushed = self.push_in_time(remote, &made);
             // Of several words one is wrong, and what was signed by that is nothing to deliver.
             let guessed = matches!(&self.known, StopBasis::Files(files, _) if files.words.len() > 1);
             if guessed && matches!(pushed, Err(Failure::Refused { .. })) {
@@ -381,6 +387,21 @@ impl Site {
         } else {
             format!("\nPush it with:\n  {beside}")
         })
+    }
+
+    /// Pushes the stop, and says before long that it is not there yet. Where nobody can be asked for a password it is not waited
+    /// for without end.
+    fn push_in_time(&mut self, remote: &str, made: &StopToPush<'_>) -> Result<(), Failure> {
+        let patient = self.repo.clone();
+        if !terminal::interactive() {
+            self.repo = patient.clone().with_patience(PATIENCE);
+        }
+        let text = format!(
+            "STOP SIGNED, NOT ON THE SERVER YET: {remote} does not answer; the stop is kept here, and delivered by: git two-key sync"
+        );
+        let pushed = terminal::if_late(LATE, &text, || self.push(remote, made));
+        self.repo = patient;
+        pushed
     }
 
     /// Pushes the stop to main; if main will not have it, to its own ref. Where nobody can say here what main is, it goes to

@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     Content, Fold, Group, IncomingVote, LeaseState, Phase, ProposalFile, Proposer, State, StepReport, StopEffect,
-    UnownedVote, files::unknown_lease,
+    UnownedVote, awaited, files::unknown_lease,
 };
 
 /// What a handle (lease id, intent id or target) stands for.
@@ -91,8 +91,8 @@ pub fn looked_at(state: &State, handle: &str) -> Result<AtTarget, Resolution> {
     at.filter(|at| !elsewhere(at)).ok_or_else(|| resolve(state, handle, None))
 }
 
-/// Finds the lease that a handle means: of a target the lease there that the action is possible for (for stops and moves
-/// the one that occupies it), else its newest; of any other word the lease with that id, else with that intent, else the only one
+/// Finds the lease that a handle means: of a target the lease there that the action is possible for (for stops, moves and
+/// whoever only looks the one that occupies it), else its newest; of any other word the lease with that id, else with that intent, else the only one
 /// whose id begins so.
 ///
 /// A target's name means the target first, whatever ids and intents are proposed: proposing needs no key, and must not redirect
@@ -112,12 +112,29 @@ pub fn resolve(state: &State, handle: &str, action: Option<Action>) -> Resolutio
     }
     let by_intent = state.group(&Group::Intent(handle.to_owned()));
     if !by_intent.is_empty() {
-        return one_of(by_intent.into_iter().collect());
+        return one_of(meant(state, by_intent.into_iter().collect(), action));
     }
     match on_target(state, handle, action) {
         Resolution::Unknown => begins_with(state, handle, action),
         found => found,
     }
+}
+
+/// Of several leases those that somebody can mean: for a stop those that a key was turned for, as proposing needs no key and must
+/// not turn a stop away; for what goes forward those that wait for it; and none that has ended where another has not.
+fn meant(state: &State, mut leases: Vec<LeaseId>, action: Option<Action>) -> Vec<LeaseId> {
+    let mut narrow = |fits: &dyn Fn(&LeaseId) -> bool| {
+        if leases.iter().any(fits) {
+            leases.retain(fits);
+        }
+    };
+    match action {
+        Some(stop) if stop.stops() => narrow(&|id| state.lease(id).is_some()),
+        Some(action) => narrow(&|id| awaited(state, id).is_some_and(|awaited| awaited.action == action)),
+        None => {}
+    }
+    narrow(&|id| state.lease(id).is_none_or(|lease| !lease.phase.ended()));
+    leases
 }
 
 /// The lease whose id begins with a handle. A stop means one that a key was turned for, if there is such a one: proposing needs
@@ -144,7 +161,7 @@ fn is_target(state: &State, handle: &str) -> bool {
 
 /// The newest lease of a target: of those that have not ended if there are any, else the one started last.
 fn on_target(state: &State, target: &str, action: Option<Action>) -> Resolution {
-    let moves = !matches!(action, None | Some(Action::Cosign | Action::Start));
+    let moves = !matches!(action, Some(Action::Cosign | Action::Start));
     // What runs there is halted and rolled back, not what somebody proposes to run there next.
     let undone = matches!(action, Some(Action::Halt | Action::Rollback));
     let stands = |phase: Phase| phase.occupies() || (undone && phase == Phase::Completed);
@@ -339,9 +356,9 @@ pub fn hypothetical(state: &State, votes: Hypothesis<'_>) -> (State, StepReport)
 }
 
 fn folded(state: State, votes: Hypothesis<'_>) -> (State, StepReport) {
-    let commit = state.tip();
+    let commit = if let Hypothesis::Carried { commit, .. } = votes { commit } else { state.tip() };
     let turns = match votes {
-        Hypothesis::Signed(cosignatures) => {
+        Hypothesis::Signed(cosignatures) | Hypothesis::Carried { votes: cosignatures, .. } => {
             cosignatures.iter().map(|cosignature| IncomingVote::of(cosignature, commit, None)).collect()
         }
         Hypothesis::IfSigned { statement, key, claims } => vec![if_signed(statement, key, claims, commit)],
@@ -391,6 +408,13 @@ pub fn stops_something(state: &State, vote: &Cosignature) -> Result<bool, Refusa
 pub enum Hypothesis<'a> {
     /// Verified signatures that wait to be sealed.
     Signed(&'a [Cosignature]),
+    /// The verified signatures of a commit that is not in the ledger yet. What they do is told of that commit.
+    Carried {
+        /// The signatures.
+        votes: &'a [Cosignature],
+        /// The commit.
+        commit: Oid,
+    },
     /// A statement that a key's holder is about to sign.
     IfSigned {
         /// What would be signed.

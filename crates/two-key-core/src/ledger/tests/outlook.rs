@@ -53,6 +53,37 @@ fn a_target_means_the_newest_lease_there_that_the_action_fits() {
 }
 
 #[test]
+fn who_only_looks_at_a_target_means_what_runs_there_and_not_what_is_proposed() {
+    let mut s = Story::new(&rulebook());
+    s.rolls(&lease("L1")).proposes(&lease("N1"));
+    assert_eq!(resolve(&s.state, "web", None), is("L1"));
+    assert_eq!(resolve(&s.state, "web", Some(Action::Cosign)), is("N1"));
+    s.does("user1", lease("L1").stop(StopKind::Rollback, 1));
+    assert_eq!(resolve(&s.state, "web", None), is("N1"));
+}
+
+#[test]
+fn an_intent_means_what_its_action_is_possible_for_and_no_proposal_turns_a_stop_away() {
+    let with_intent = |id: &'static str, on: &'static str| lease(id).on(on).with("intent: fix");
+    let mut s = Story::new(&rulebook());
+    s.rolls(&with_intent("L1", "web")).proposes(&with_intent("M1", "db"));
+    let meant = |s: &Story, action| resolve(&s.state, "fix", action);
+    for stop in [Action::Halt, Action::Pause, Action::Rollback] {
+        assert_eq!(meant(&s, Some(stop)), is("L1"));
+    }
+    assert_eq!((meant(&s, Some(Action::Cosign)), meant(&s, Some(Action::Promote))), (is("M1"), is("L1")));
+    // Who only looks may mean either.
+    assert_eq!(meant(&s, None), one_of(["L1", "M1"]));
+    // Keys were turned for both now.
+    let other = with_intent("M1", "db");
+    s.does("user1", other.cosign());
+    assert_eq!(meant(&s, Some(Action::Halt)), one_of(["L1", "M1"]));
+    // What has ended is meant by nobody while another has not.
+    s.does("user1", other.stop(StopKind::Withdraw, 2));
+    assert_eq!((meant(&s, Some(Action::Halt)), meant(&s, None)), (is("L1"), is("L1")));
+}
+
+#[test]
 fn a_target_is_one_that_the_policy_names_or_a_lease_started_on() {
     let away = lease("A1").on("elsewhere");
     let mut s = Story::new(&rulebook());

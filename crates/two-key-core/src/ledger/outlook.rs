@@ -91,9 +91,9 @@ pub fn looked_at(state: &State, handle: &str) -> Result<AtTarget, Resolution> {
     at.filter(|at| !elsewhere(at)).ok_or_else(|| resolve(state, handle, None))
 }
 
-/// Finds the lease that a handle means: of a target the lease there that the action is possible for (for stops and moves
-/// the one that occupies it), else its newest; of any other word the lease with that id, else with that intent, else the only one
-/// whose id begins so.
+/// Finds the lease that a handle means: of a target the lease there that the action is possible for (for stops, moves and
+/// whoever only looks the one that occupies it), else its newest; of any other word the lease with that id, else the one with
+/// that intent that the action is possible for, else the only one whose id begins so.
 ///
 /// A target's name means the target first, whatever ids and intents are proposed: proposing needs no key, and must not turn a
 /// stop away from what runs there.
@@ -112,12 +112,58 @@ pub fn resolve(state: &State, handle: &str, action: Option<Action>) -> Resolutio
     }
     let by_intent = state.group(&Group::Intent(handle.to_owned()));
     if !by_intent.is_empty() {
-        return one_of(by_intent.into_iter().collect());
+        return one_of(likeliest(state, by_intent.into_iter().collect(), action));
     }
     match on_target(state, handle, action) {
         Resolution::Unknown => begins_with(state, handle, action),
         found => found,
     }
+}
+
+/// Those of some leases that an action is possible for, else those that have not ended, else all. A stop, and whoever only
+/// looks, means those that a key was turned for, if there are any: proposing needs no key, and must not turn a stop away.
+fn likeliest(state: &State, ids: Vec<LeaseId>, action: Option<Action>) -> Vec<LeaseId> {
+    let is_open = |id: &LeaseId| !phase_of(state, id).ended();
+    let is_known = |id: &LeaseId| state.lease(id).is_some();
+    let would = |id: &LeaseId| match action {
+        None => is_open(id),
+        Some(action) => match stop_kind(action) {
+            Some(kind) => stops_any(state, kind, id),
+            None => is_possible(phase_of(state, id), action),
+        },
+    };
+    let turned_for = |id: &LeaseId| would(id) && is_known(id) && action.is_none_or(Action::stops);
+    let narrower: [&dyn Fn(&LeaseId) -> bool; 3] = [&turned_for, &would, &is_open];
+    let narrowed = narrower.into_iter().map(|fits| ids.iter().filter(|id| fits(id)).cloned().collect::<Vec<_>>());
+    narrowed.into_iter().find(|some| !some.is_empty()).unwrap_or(ids)
+}
+
+/// The stop of a lease that an action is.
+fn stop_kind(action: Action) -> Option<StopKind> {
+    [StopKind::Pause, StopKind::Halt, StopKind::Rollback, StopKind::Withdraw]
+        .into_iter()
+        .find(|kind| kind.action() == action)
+}
+
+/// Whether a stop would act on anything.
+fn stops_any(state: &State, kind: StopKind, id: &LeaseId) -> bool {
+    stop_targets(state, kind, id)
+        .is_ok_and(|landings| landings.iter().any(|(_, effect)| *effect != StopEffect::Nothing))
+}
+
+/// Whether a step forward is possible in a phase.
+fn is_possible(phase: Phase, action: Action) -> bool {
+    match action {
+        Action::Cosign => phase == Phase::Proposed,
+        Action::Start => matches!(phase, Phase::Proposed | Phase::Authorized),
+        Action::Promote | Action::Complete => matches!(phase, Phase::Rolling { .. }),
+        Action::Resume => matches!(phase, Phase::Paused { .. }),
+        _ => true,
+    }
+}
+
+fn phase_of(state: &State, id: &LeaseId) -> Phase {
+    state.lease(id).map_or(Phase::Proposed, |lease| lease.phase)
 }
 
 /// The lease whose id begins with a handle. A stop means one that a key was turned for, if there is such a one: proposing needs
@@ -144,7 +190,7 @@ fn is_target(state: &State, handle: &str) -> bool {
 
 /// The newest lease of a target: of those that have not ended if there are any, else the one started last.
 fn on_target(state: &State, target: &str, action: Option<Action>) -> Resolution {
-    let moves = !matches!(action, None | Some(Action::Cosign | Action::Start));
+    let occupant = !matches!(action, Some(Action::Cosign | Action::Start));
     // What runs there is halted and rolled back, not what somebody proposes to run there next.
     let undone = matches!(action, Some(Action::Halt | Action::Rollback));
     let stands = |phase: Phase| phase.occupies() || (undone && phase == Phase::Completed);
@@ -153,18 +199,13 @@ fn on_target(state: &State, target: &str, action: Option<Action>) -> Resolution 
     // Where that one was undone, what the target fell back to can be halted; undone it is by its own name only.
     let below = state.stands_on(&target);
     let below = below.filter(|lease| lease.phase.occupies() || (action == Some(Action::Halt) && stands(lease.phase)));
-    if let (true, Some(lease)) = (moves, newest.or(below)) {
+    if let (true, Some(lease)) = (occupant, newest.or(below)) {
         return Resolution::Lease(lease.id.clone());
     }
     let issued = |id: &LeaseId| lease_of(state, id).map(|lease| lease.issued);
-    let fits = |id: &LeaseId| {
-        let phase = state.lease(id).map_or(Phase::Proposed, |lease| lease.phase);
-        match action {
-            Some(Action::Cosign) => phase == Phase::Proposed,
-            Some(Action::Start) => matches!(phase, Phase::Proposed | Phase::Authorized),
-            _ => true,
-        }
-    };
+    // Of a target that nothing occupies, whatever is open there is the newest.
+    let begins = action.filter(|_| !occupant);
+    let fits = |id: &LeaseId| begins.is_none_or(|action| is_possible(phase_of(state, id), action));
     let open = open_on(state, &target);
     let fitting: Vec<_> = open.iter().filter(|id| fits(id)).cloned().collect();
     let mut candidates = if fitting.is_empty() { open } else { fitting };

@@ -53,6 +53,39 @@ fn a_target_means_the_newest_lease_there_that_the_action_fits() {
 }
 
 #[test]
+fn whoever_looks_at_a_target_means_what_occupies_it_whatever_is_proposed_beside_it() {
+    let (l, next) = (lease("L1"), lease("L2").yaml().replace("issued: 2026-11-23T00", "issued: 2026-11-23T01"));
+    let mut s = Story::new(&rulebook());
+    s.rolls(&l);
+    assert_eq!(s.step(|draft| draft.file("leases/L2.yaml", bytes(&next))), NONE);
+    assert_eq!(resolve(&s.state, "web", None), is("L1"));
+    assert_eq!(resolve(&s.state, "web", Some(Action::Cosign)), is("L2"));
+    s.does("user1", l.stop(StopKind::Halt, 1));
+    assert_eq!(resolve(&s.state, "web", None), is("L1"), "a halted lease keeps its target");
+    s.does("user1", l.stop(StopKind::Rollback, 2));
+    assert_eq!(resolve(&s.state, "web", None), is("L2"), "nothing occupies it");
+}
+
+#[test]
+fn an_intent_means_what_a_stop_or_step_is_possible_for_whatever_else_is_proposed_for_it() {
+    let (l, other, third) = (lease("L1"), lease("M1").on("db"), lease("N1").on("mail"));
+    let (l, other, third) = (l.with("intent: fix"), other.with("intent: fix"), third.with("intent: fix"));
+    let mut s = Story::new(&rulebook());
+    s.rolls(&l).proposes(&other);
+    let means = |s: &Story, action| resolve(&s.state, "fix", action);
+    for action in [Action::Halt, Action::Pause, Action::Rollback, Action::Promote] {
+        assert_eq!(means(&s, Some(action)), is("L1"), "{action}");
+    }
+    assert_eq!((means(&s, None), means(&s, Some(Action::Cosign))), (is("L1"), is("M1")));
+    // Withdrawn, it has ended.
+    s.does("user1", other.stop(StopKind::Withdraw, 1));
+    assert_eq!((means(&s, Some(Action::Halt)), means(&s, None)), (is("L1"), is("L1")));
+    // Where keys were turned for both, the stop is to name one.
+    s.rolls(&third);
+    assert_eq!(means(&s, Some(Action::Halt)), one_of(["L1", "N1"]));
+}
+
+#[test]
 fn a_target_is_one_that_the_policy_names_or_a_lease_started_on() {
     let away = lease("A1").on("elsewhere");
     let mut s = Story::new(&rulebook());

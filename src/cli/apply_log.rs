@@ -60,15 +60,16 @@ impl Log {
 /// What happened at a target, also where it looks as it did before.
 fn happened(one: &RecordedEvent) {
     let (name, lease, event) = (one.target.as_str(), one.lease.as_str(), one.event.as_str());
-    let (step, percent) = (one.step, Percent::of(one.weight_bp));
-    let weight = percent.number();
+    let (step, percent) = (one.step, one.weight_bp.map(Percent::of));
+    let weight = percent.map(Percent::number);
+    let at = percent.map_or("an unknown weight".to_owned(), |percent| format!("{percent} %"));
     let is = |kinds: &[EventKind]| kinds.iter().any(|kind| kind.name() == event);
     if is(&[EventKind::StopFailed, EventKind::RollbackFailed]) {
-        tracing::error!(name, lease, step, weight, event, "{name}: {event} at {percent} %");
+        tracing::error!(name, lease, step, weight, event, "{name}: {event} at {at}");
     } else if is(&[EventKind::Drifted, EventKind::Expired, EventKind::GateFailed]) {
-        tracing::warn!(name, lease, step, weight, event, "{name}: {event} at {percent} %");
+        tracing::warn!(name, lease, step, weight, event, "{name}: {event} at {at}");
     } else {
-        tracing::info!(name, lease, step, weight, event, "{name}: {event} at {percent} %");
+        tracing::info!(name, lease, step, weight, event, "{name}: {event} at {at}");
     }
 }
 

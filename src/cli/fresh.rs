@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{
     Failure, Place,
     governed::{POLICY_PATH, Which, unverified_branch},
-    remotes::followed,
+    remotes::{followed, is_pushed_to, upstream},
     session::Session,
     terminal::remark,
     turn::now,
@@ -61,6 +61,15 @@ impl ReadSource {
     /// Looks at the remote, then reads and folds.
     pub fn open(&self, place: &Place) -> Result<Session, Failure> {
         Session::open(place, &self.which(place)?)
+    }
+
+    /// The same without what is signed here and not pushed; where no remote is followed, what is here.
+    pub fn open_delivered(&self, place: &Place) -> Result<Session, Failure> {
+        let which = self.which(place)?;
+        let (repo, branch) = (place.repository()?, unverified_branch(&place.repository()?));
+        let follows = !is_pushed_to(&repo, &branch)? && upstream(&repo, &branch)?.is_some();
+        let which = if follows && which == Which::Newest { Which::Remote(None) } else { which };
+        Session::open(place, &which)
     }
 }
 

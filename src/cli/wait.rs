@@ -6,7 +6,8 @@ use clap::Args as ClapArgs;
 
 use super::{Failure, Place, fresh::ReadSource, session::Session, terminal, turn};
 use crate::{
-    ledger::Phase,
+    follower::records::Doing,
+    ledger::{self, LeaseState, Phase},
     model::{LeaseId, Reason, Refusal, document::Span},
 };
 
@@ -15,7 +16,8 @@ const EVERY: Duration = Duration::from_secs(2);
 
 /// Wait until a lease is in a state
 ///
-/// For scripts: looks every two seconds at the remote and at what appliers say.
+/// For scripts: looks every two seconds at the remote and at what appliers say. What is signed here and not pushed does
+/// not count, nor what an applier said of an earlier step.
 #[derive(Debug, ClapArgs)]
 #[command(after_long_help = "Examples:\n  \
     git two-key wait checkout-prod --for ready --timeout 30m \\\n    \
@@ -40,13 +42,15 @@ pub struct Args {
 enum WaitFor {
     /// It may start, or has started and was not stopped
     Authorized,
-    /// Traffic flows at a tier's weight
+    /// It was started, promoted or resumed: the ledger wants a tier's weight
     Rolling,
-    /// It holds at its weight
+    /// It was paused: the ledger keeps its weight
     Paused,
-    /// Its weight is zero
+    /// It was halted: the ledger wants no weight
     Halted,
-    /// An applier says that its next step may come
+    /// It was halted or undone, and its applier has seen that it has no weight
+    AtZero,
+    /// Its applier says that its next step may come
     Ready,
     /// It ended at its last tier
     Completed,
@@ -76,11 +80,11 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         ),
     };
     let began = terminal::moment();
-    let mut meant: Option<LeaseId> = None;
+    let mut awaited = None;
     loop {
-        let session = args.source.open(&place.anew())?;
-        // A target's name may come to mean another lease meanwhile.
-        let id = match meant.take() {
+        let session = args.source.open_delivered(&place.anew())?;
+        // What the name means may change meanwhile; the wait is for the lease that it meant at first.
+        let id = match awaited.take() {
             Some(id) => id,
             None => session.lease(&args.lease, None)?,
         };
@@ -101,27 +105,45 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
             }
             WaitState::NotYet => drop(terminal::wait(EVERY)),
         }
-        meant = Some(id);
+        awaited = Some(id);
     }
+}
+
+/// What the applier says of the step in force.
+#[derive(Debug, Clone, Copy, Default)]
+struct Observed<'a> {
+    doing: Option<&'a str>,
+    weight: Option<u32>,
 }
 
 /// Where a lease is, in words, and whether that is where it is waited for.
 fn look(session: &Session, id: &LeaseId, awaited: WaitFor) -> Result<(String, WaitState), Failure> {
-    let entry = session.state.lease(id);
-    let phase = entry.map_or(Phase::Proposed, |lease| lease.phase);
-    // What an applier said before it applied the step that is in force says nothing of that.
-    let last = entry.map_or(0, |lease| lease.next_step() - 1);
-    let seen = session.observed(&[id.clone()].into())?.0.remove(id);
-    let observed = seen.filter(|seen| seen.step.is_some_and(|step| step >= last)).and_then(|seen| seen.doing);
-    let late = session.state.document(id).is_some_and(|lease| turn::now() >= lease.expires);
-    let outcome = outcome(phase, observed.as_deref(), late, awaited);
-    let observed = observed.map(|doing| format!(" (an applier says {doing})")).unwrap_or_default();
-    Ok((format!("{}{observed}", phase.word()), outcome))
+    let lease = session.state.lease(id);
+    let phase = lease.map_or(Phase::Proposed, |lease| lease.phase);
+    let step = lease.map_or(0, |lease| LeaseState::next_step(lease) - 1);
+    let recorded = session.observed(&[id.clone()].into())?.0.remove(id);
+    let current = recorded.as_ref().filter(|recorded| recorded.step == Some(step));
+    let observed = current.map_or_else(Observed::default, |recorded| Observed {
+        doing: recorded.doing.as_deref(),
+        weight: recorded.weight,
+    });
+    // A window that has closed does not keep a lease from being completed at its last tier.
+    let needs_window = ledger::awaited(&session.state, id).is_none_or(|awaited| awaited.action.needs_window());
+    let late = needs_window && session.state.document(id).is_some_and(|lease| turn::now() >= lease.expires);
+    let outcome = outcome(phase, observed, late, awaited);
+    let says = match (observed.doing, &recorded) {
+        (Some(doing), _) => format!(" (an applier says {doing})"),
+        (None, Some(recorded)) => format!(" ({} has not recorded step {step})", recorded.applier),
+        (None, None) => String::new(),
+    };
+    let closed = if late && !phase.ended() { ", its window has closed" } else { "" };
+    Ok((format!("{}{closed}{says}", phase.word()), outcome))
 }
 
 /// Whether a lease in a phase is where it is waited for, or may still get there. `late`: nothing goes forward any more.
-fn outcome(phase: Phase, observed: Option<&str>, late: bool, awaited: WaitFor) -> WaitState {
+fn outcome(phase: Phase, observed: Observed<'_>, late: bool, awaited: WaitFor) -> WaitState {
     let moves = matches!(phase, Phase::Rolling { .. } | Phase::Paused { .. });
+    let says = |doing: Doing| observed.doing == Some(doing.word());
     // It will go forward no more, whatever keys are turned.
     let is_stopped = matches!(phase, Phase::Halted | Phase::RolledBack | Phase::Withdrawn);
     let is_there = match awaited {
@@ -129,20 +151,21 @@ fn outcome(phase: Phase, observed: Option<&str>, late: bool, awaited: WaitFor) -
         WaitFor::Rolling => matches!(phase, Phase::Rolling { .. }),
         WaitFor::Paused => matches!(phase, Phase::Paused { .. }),
         WaitFor::Halted => phase == Phase::Halted,
-        WaitFor::Ready => moves && observed == Some("ready"),
+        WaitFor::AtZero => matches!(phase, Phase::Halted | Phase::RolledBack) && observed.weight == Some(0),
+        WaitFor::Ready => moves && !late && says(Doing::Ready),
         WaitFor::Completed => phase == Phase::Completed,
         WaitFor::RolledBack => phase == Phase::RolledBack,
-        WaitFor::Verified => phase == Phase::RolledBack && observed == Some("verified"),
+        WaitFor::Verified => phase == Phase::RolledBack && says(Doing::Verified),
         WaitFor::Withdrawn => phase == Phase::Withdrawn,
     };
+    let never_begins = late && !phase.started();
     let never = match awaited {
         WaitFor::Withdrawn => phase.started(),
         // A completed lease can still be undone.
-        WaitFor::RolledBack | WaitFor::Verified => phase == Phase::Withdrawn || (late && !phase.started()),
-        WaitFor::Halted => phase.ended() || (late && !phase.started()),
-        WaitFor::Authorized | WaitFor::Rolling | WaitFor::Paused | WaitFor::Ready | WaitFor::Completed => {
-            is_stopped || phase.ended() || (late && !phase.started())
-        }
+        WaitFor::RolledBack | WaitFor::Verified | WaitFor::AtZero => phase == Phase::Withdrawn || never_begins,
+        WaitFor::Halted => phase.ended() || never_begins,
+        WaitFor::Ready | WaitFor::Completed => is_stopped || phase.ended() || late,
+        WaitFor::Authorized | WaitFor::Rolling | WaitFor::Paused => is_stopped || phase.ended() || never_begins,
     };
     match () {
         () if is_there => WaitState::There,
@@ -178,10 +201,31 @@ mod tests {
             (Phase::Completed, None, false, WaitFor::RolledBack, NotYet),
             (Phase::RolledBack, Some("restored"), false, WaitFor::Verified, NotYet),
             (Phase::RolledBack, Some("verified"), false, WaitFor::Verified, There),
+            (rolling, Some("ready"), true, WaitFor::Ready, Never),
+            (rolling, Some("holding"), true, WaitFor::Completed, Never),
+            (Phase::Completed, None, true, WaitFor::Completed, There),
             (rolling, None, false, WaitFor::Withdrawn, Never),
             (Phase::Authorized, None, true, WaitFor::Withdrawn, NotYet),
         ] {
-            assert_eq!(outcome(phase, observed, late, awaited), expected, "{phase:?} {observed:?} {late} {awaited:?}");
+            let says = Observed { doing: observed, weight: None };
+            assert_eq!(outcome(phase, says, late, awaited), expected, "{phase:?} {observed:?} {late} {awaited:?}");
+        }
+    }
+
+    #[test]
+    fn a_stop_is_at_zero_once_that_is_seen() {
+        use WaitState::{Never, NotYet, There};
+        for (phase, weight, expected) in [
+            (Phase::Halted, Some(500), NotYet),
+            (Phase::Halted, None, NotYet),
+            (Phase::Halted, Some(0), There),
+            (Phase::RolledBack, Some(0), There),
+            (Phase::Rolling { tier: 0 }, Some(0), NotYet),
+            (Phase::Completed, Some(0), NotYet),
+            (Phase::Withdrawn, None, Never),
+        ] {
+            let seen = Observed { doing: Some("holding"), weight };
+            assert_eq!(outcome(phase, seen, false, WaitFor::AtZero), expected, "{phase:?} {weight:?}");
         }
     }
 }

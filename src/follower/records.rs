@@ -184,8 +184,8 @@ pub struct RecordedEvent {
     pub lease: LeaseId,
     /// For which transition.
     pub step: u32,
-    /// The weight in basis points.
-    pub weight_bp: u32,
+    /// The weight in basis points; null where a stop failed and nobody could see the weight.
+    pub weight_bp: Option<u32>,
     /// When it was seen.
     pub at: Timestamp,
 }

@@ -206,8 +206,8 @@ impl Applier {
             if applied.unstopped.is_none() && self.tick.mode == Mode::Act {
                 applied.unstopped = Some(now);
                 self.remembered.targets.insert(target.clone(), applied.clone());
-                let (lease, weight_bp) = (&wanted.lease, applied.weight_bp);
-                let event = target::event(target, EventKind::StopFailed, (lease, wanted.step), weight_bp, now);
+                // What was applied last is not what is there now.
+                let event = target::event(target, EventKind::StopFailed, (&wanted.lease, wanted.step), None, now);
                 self.remembered.events.push(event.clone());
                 self.count(event);
             }

@@ -97,7 +97,7 @@ impl TargetRun {
             self.happened(EventKind::Applied, &intent.lease, intent.step, intent.weight_bp);
         } else if kind == ShiftKind::Stop && intent.weight_bp == 0 && applied.unstopped.is_none() {
             applied.unstopped = Some(self.reading.now);
-            let weight_bp = seen.as_ref().map_or(0, |seen| seen.weight_bp);
+            let weight_bp = seen.as_ref().ok().map(|seen| seen.weight_bp);
             self.happened(EventKind::StopFailed, &intent.lease, intent.step, weight_bp);
         }
         moved?;
@@ -111,25 +111,32 @@ impl TargetRun {
     }
 
     /// Notes an event for the next record.
-    pub(super) fn happened(&mut self, event: EventKind, lease: &LeaseId, step: u32, weight_bp: u32) {
+    pub(super) fn happened(&mut self, event: EventKind, lease: &LeaseId, step: u32, weight_bp: impl Into<Option<u32>>) {
         self.events.push(self.event(event, lease, step, weight_bp));
     }
 
     /// Something that happened here.
-    pub(super) fn event(&self, event: EventKind, lease: &LeaseId, step: u32, weight_bp: u32) -> RecordedEvent {
+    pub(super) fn event(
+        &self,
+        event: EventKind,
+        lease: &LeaseId,
+        step: u32,
+        weight_bp: impl Into<Option<u32>>,
+    ) -> RecordedEvent {
         self::event(&self.target, event, (lease, step), weight_bp, self.reading.now)
     }
 }
 
-/// Something that happened at a target.
+/// Something that happened at a target, and the weight that was seen there.
 pub(super) fn event(
     target: &TargetId,
     event: EventKind,
     (lease, step): (&LeaseId, u32),
-    weight_bp: u32,
+    weight_bp: impl Into<Option<u32>>,
     at: Timestamp,
 ) -> RecordedEvent {
-    RecordedEvent { event: event.name().to_owned(), target: target.clone(), lease: lease.clone(), step, weight_bp, at }
+    let (event, weight_bp) = (event.name().to_owned(), weight_bp.into());
+    RecordedEvent { event, target: target.clone(), lease: lease.clone(), step, weight_bp, at }
 }
 
 /// What was seen: the target, or why it could not be.

@@ -289,7 +289,7 @@ impl TargetWork {
     fn act(&mut self, pack: Result<RollbackPack, Refusal>) -> Result<Continuation, Refusal> {
         let (lease, step) = (self.wanted.lease.clone(), self.wanted.step);
         if self.decision.drifted {
-            let weight_bp = self.seen.as_ref().map_or(0, |seen| seen.weight_bp);
+            let weight_bp = self.seen.as_ref().ok().map(|seen| seen.weight_bp);
             self.run.happened(EventKind::Drifted, &lease, step, weight_bp);
         }
         match self.decision.act.clone() {

@@ -199,8 +199,8 @@ pub struct ObservedEvent {
     pub lease: LeaseId,
     /// For which transition.
     pub step: u32,
-    /// The weight, in basis points.
-    pub weight_bp: u32,
+    /// The weight, in basis points; none where it could not be seen.
+    pub weight_bp: Option<u32>,
     /// Why the key is in force no more, where it counted then: `revoked` or `not-listed`.
     pub key_standing: Option<String>,
 }

@@ -47,7 +47,7 @@ pub struct TrailEntry {
     pub revoked: Option<RevokedKey>,
     /// The target, in what appliers saw.
     pub target: Option<String>,
-    /// The weight in percent, in what appliers saw.
+    /// The weight in percent, in what appliers saw; null where a stop failed and nobody could see it.
     pub weight: Option<Percent>,
     /// Whose key it was, of several votes the one that completed them; in refusals, whose it claims to be.
     pub principal: Option<String>,
@@ -139,7 +139,7 @@ fn applier_entry(happened: &ObservedEvent) -> TrailEntry {
         lease: Some(happened.lease.to_string()),
         step: Some(happened.step),
         target: Some(happened.target.to_string()),
-        weight: Some(Percent::of(happened.weight_bp)),
+        weight: happened.weight_bp.map(Percent::of),
         principal: Some(happened.applier.to_string()),
         key: Some(happened.key.to_string()),
         key_standing: happened.key_standing.clone(),
@@ -235,8 +235,9 @@ pub fn entry_text(entry: &TrailEntry) -> String {
     if let Some(tier) = entry.tier {
         word(format!("{tier} %"));
     }
-    if let (Some(target), Some(weight)) = (&entry.target, entry.weight) {
-        word(format!("{target} at {weight} %"));
+    if let Some(target) = &entry.target {
+        let weight = entry.weight.map_or("an unknown weight".to_owned(), |weight| format!("{weight} %"));
+        word(format!("{target} at {weight}"));
     }
     if let Some(policy) = &entry.policy {
         word(format!("version {} {}: {};", policy.version, policy.digest, policy.difference.join("; ")));

@@ -122,6 +122,13 @@ fn whoever_waits_is_told_what_came_of_it_by_the_exit_code() {
     wait(&["nothing", "--for", "rolling"]).exits(1).says("unknown-lease: ");
     wait(&[LEASE, "--for", "nirvana"]).exits(2);
     wait(&[LEASE, "--for", "rolling", "--timeout", "soon"]).exits(2);
+    // What reached no server did not come about there.
+    let key = world.key_file("user2");
+    let (elsewhere, ran) = joined(&scene, "theirs", &["--root", &scene.root, "--key", key.to_str().unwrap()]);
+    ran.exits(0);
+    world.two_key_in(&elsewhere, &["halt", LEASE, "--no-push"]).exits(0);
+    let waits = || world.two_key_in(&elsewhere, &["wait", LEASE, "--for", "halted", "--timeout", "0s"]);
+    waits().exits(4).says("is still rolling");
     // It is seen once it is on the server, by somebody who was already waiting.
     let mut waiting = world.command(&clone, env!("CARGO_BIN_EXE_git-two-key"));
     let mut waiting = waiting.args(["wait", LEASE, "--for", "halted", "--timeout", "90s"]).spawn().unwrap();
@@ -130,6 +137,7 @@ fn whoever_waits_is_told_what_came_of_it_by_the_exit_code() {
     world.git(&["remote", "add", "origin", server]);
     world.two_key(&["halt", LEASE, "--push", "--key", key.to_str().unwrap()]).exits(0);
     assert!(waiting.wait().unwrap().success());
+    waits().exits(0).says("halted");
     wait(&[LEASE, "--for", "completed", "--timeout", "90s"])
         .exits(1)
         .says("it is halted, and cannot get there any more");

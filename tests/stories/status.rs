@@ -318,24 +318,41 @@ fn a_rollback_to_less_than_the_ledger_wants_says_so() {
 }
 
 #[test]
-fn ready_is_said_of_the_step_in_force_and_of_the_lease_that_runs() {
+fn what_an_applier_said_of_the_step_before_is_not_what_is_waited_for() {
     let stage = Stage::rolling("0s");
-    let world = &stage.world;
-    let ready = |handle: &str| world.two_key(&["wait", handle, "--for", "ready", "--timeout", "0s"]);
+    let wait = |state: &str| {
+        fetches_records(&stage);
+        stage.world.two_key(&["wait", "checkout-prod", "--for", state, "--timeout", "0s"])
+    };
     stage.apply().exits(0);
-    fetches_records(&stage);
-    ready("checkout-prod").exits(0).says(LEASE).says("(an applier says ready)");
-    // Anybody may propose something else for the target.
-    let next = lease("NEXT-2").replace("issued: 2025-10-27", "issued: 2025-10-28");
-    world.commit_file("leases/NEXT-2.yaml", &next, "Propose another");
-    ready("checkout-prod").exits(0).says(LEASE);
-    ready("NEXT-2").exits(4);
-    world.two_key(&["verify", "checkout-prod"]).exits(0).says(LEASE);
+    wait("ready").exits(0).says("rolling (an applier says ready)");
     stage.promote();
-    ready("checkout-prod").exits(4).never_says("an applier says");
+    stage.weighs(500);
+    wait("ready").exits(4).says("is still rolling (edge1 has not recorded step 2)");
+    stage.apply().exits(0);
+    stage.weighs(2_500);
+    wait("ready").exits(0);
+    // A stop is in force before there is no weight.
+    stage.turn("user1", "halt");
+    wait("halted").exits(0);
+    wait("at-zero").exits(4).says("is still halted (edge1 has not recorded step 3)");
+    stage.apply().exits(0);
+    stage.weighs(0);
+    wait("at-zero").exits(0).says(&format!("{LEASE}: halted"));
+}
+
+#[test]
+fn whoever_waits_for_a_target_waits_for_what_runs_there_and_not_for_a_proposal() {
+    let stage = Stage::rolling("0s");
     stage.apply().exits(0);
     fetches_records(&stage);
-    ready("checkout-prod").exits(0);
+    let wait = |lease: &str| stage.world.two_key(&["wait", lease, "--for", "ready", "--timeout", "0s"]);
+    let next = lease("NEXT-2").replace("issued: 2025-10-27", "issued: 2025-10-28");
+    stage.world.commit_file("leases/NEXT-2.yaml", &next, "Propose another");
+    stage.push();
+    wait("checkout-prod").exits(0).says(&format!("{LEASE}: rolling"));
+    stage.world.two_key(&["verify", "checkout-prod"]).exits(0).says(LEASE);
+    wait("NEXT-2").exits(4).says("NEXT-2 is still proposed");
 }
 
 #[test]

@@ -347,6 +347,10 @@ fn weight_zero_is_tried_until_it_is_seen_and_what_could_not_be_stopped_is_told_o
         }
         let count = |name: &str| stage.events().iter().filter(|event| *event == name).count();
         assert_eq!((count("STOP_FAILED"), count("DRIFTED"), count("ROLLBACK_FAILED")), (1, 0, 0), "{action}");
+        // Nobody saw a weight, so none is told.
+        stage.world.git(&["fetch", "--quiet", "../server.git", "+refs/two-key/*:refs/two-key/*"]);
+        let told = stage.world.two_key(&["log", "--event", "STOP_FAILED"]).exits(0);
+        told.says("STOP_FAILED").says("checkout-prod at an unknown weight");
         fs::remove_dir(stage.path("weights.json")).unwrap();
         fs::write(stage.path("weights.json"), weights).unwrap();
         stage.apply().exits(0);

@@ -12,7 +12,7 @@ use crate::{
 
 use super::{
     Content, Fold, Group, IncomingVote, LeaseState, Phase, ProposalFile, Proposer, State, StepReport, StopEffect,
-    UnownedVote, awaited, files::unknown_lease,
+    UnownedVote, files::unknown_lease,
 };
 
 /// What a handle (lease id, intent id or target) stands for.
@@ -92,8 +92,8 @@ pub fn looked_at(state: &State, handle: &str) -> Result<AtTarget, Resolution> {
 }
 
 /// Finds the lease that a handle means: of a target the lease there that the action is possible for (for stops, moves and
-/// whoever only looks the one that occupies it), else its newest; of any other word the lease with that id, else with that intent, else the only one
-/// whose id begins so.
+/// whoever only looks the one that occupies it), else its newest; of any other word the lease with that id, else the one with
+/// that intent that the action is possible for, else the only one whose id begins so.
 ///
 /// A target's name means the target first, whatever ids and intents are proposed: proposing needs no key, and must not redirect
 /// a stop from what runs there.
@@ -112,7 +112,7 @@ pub fn resolve(state: &State, handle: &str, action: Option<Action>) -> Resolutio
     }
     let by_intent = state.group(&Group::Intent(handle.to_owned()));
     if !by_intent.is_empty() {
-        return one_of(meant(state, by_intent.into_iter().collect(), action));
+        return one_of(likeliest(state, by_intent.into_iter().collect(), action));
     }
     match on_target(state, handle, action) {
         Resolution::Unknown => begins_with(state, handle, action),
@@ -120,21 +120,50 @@ pub fn resolve(state: &State, handle: &str, action: Option<Action>) -> Resolutio
     }
 }
 
-/// Of several leases those that somebody can mean: for a stop those that a key was turned for, as proposing needs no key and must
-/// not turn a stop away; for what goes forward those that wait for it; and none that has ended where another has not.
-fn meant(state: &State, mut leases: Vec<LeaseId>, action: Option<Action>) -> Vec<LeaseId> {
-    let mut narrow = |fits: &dyn Fn(&LeaseId) -> bool| {
-        if leases.iter().any(fits) {
-            leases.retain(fits);
-        }
+/// Those of some leases that an action is possible for, else those that have not ended, else all. A stop, and whoever only
+/// looks, means those that a key was turned for, if there are any: proposing needs no key, and must not turn a stop away.
+fn likeliest(state: &State, ids: Vec<LeaseId>, action: Option<Action>) -> Vec<LeaseId> {
+    let is_open = |id: &LeaseId| !phase_of(state, id).ended();
+    let is_known = |id: &LeaseId| state.lease(id).is_some();
+    let would = |id: &LeaseId| match action {
+        None => is_open(id),
+        Some(action) => match stop_kind(action) {
+            Some(kind) => stops_any(state, kind, id),
+            None => is_possible(phase_of(state, id), action),
+        },
     };
+    let turned_for = |id: &LeaseId| would(id) && is_known(id) && action.is_none_or(Action::stops);
+    let narrower: [&dyn Fn(&LeaseId) -> bool; 3] = [&turned_for, &would, &is_open];
+    let narrowed = narrower.into_iter().map(|fits| ids.iter().filter(|id| fits(id)).cloned().collect::<Vec<_>>());
+    narrowed.into_iter().find(|some| !some.is_empty()).unwrap_or(ids)
+}
+
+/// The stop of a lease that an action is.
+fn stop_kind(action: Action) -> Option<StopKind> {
+    [StopKind::Pause, StopKind::Halt, StopKind::Rollback, StopKind::Withdraw]
+        .into_iter()
+        .find(|kind| kind.action() == action)
+}
+
+/// Whether a stop would act on anything.
+fn stops_any(state: &State, kind: StopKind, id: &LeaseId) -> bool {
+    stop_targets(state, kind, id)
+        .is_ok_and(|landings| landings.iter().any(|(_, effect)| *effect != StopEffect::Nothing))
+}
+
+/// Whether a step forward is possible in a phase.
+fn is_possible(phase: Phase, action: Action) -> bool {
     match action {
-        Some(stop) if stop.stops() => narrow(&|id| state.lease(id).is_some()),
-        Some(action) => narrow(&|id| awaited(state, id).is_some_and(|awaited| awaited.action == action)),
-        None => {}
+        Action::Cosign => phase == Phase::Proposed,
+        Action::Start => matches!(phase, Phase::Proposed | Phase::Authorized),
+        Action::Promote | Action::Complete => matches!(phase, Phase::Rolling { .. }),
+        Action::Resume => matches!(phase, Phase::Paused { .. }),
+        _ => true,
     }
-    narrow(&|id| state.lease(id).is_none_or(|lease| !lease.phase.ended()));
-    leases
+}
+
+fn phase_of(state: &State, id: &LeaseId) -> Phase {
+    state.lease(id).map_or(Phase::Proposed, |lease| lease.phase)
 }
 
 /// The lease whose id begins with a handle. A stop means one that a key was turned for, if there is such a one: proposing needs
@@ -161,7 +190,7 @@ fn is_target(state: &State, handle: &str) -> bool {
 
 /// The newest lease of a target: of those that have not ended if there are any, else the one started last.
 fn on_target(state: &State, target: &str, action: Option<Action>) -> Resolution {
-    let moves = !matches!(action, Some(Action::Cosign | Action::Start));
+    let occupant = !matches!(action, Some(Action::Cosign | Action::Start));
     // What runs there is halted and rolled back, not what somebody proposes to run there next.
     let undone = matches!(action, Some(Action::Halt | Action::Rollback));
     let stands = |phase: Phase| phase.occupies() || (undone && phase == Phase::Completed);
@@ -170,18 +199,13 @@ fn on_target(state: &State, target: &str, action: Option<Action>) -> Resolution 
     // Where that one was undone, what the target fell back to can be halted; undone it is by its own name only.
     let below = state.stands_on(&target);
     let below = below.filter(|lease| lease.phase.occupies() || (action == Some(Action::Halt) && stands(lease.phase)));
-    if let (true, Some(lease)) = (moves, newest.or(below)) {
+    if let (true, Some(lease)) = (occupant, newest.or(below)) {
         return Resolution::Lease(lease.id.clone());
     }
     let issued = |id: &LeaseId| lease_of(state, id).map(|lease| lease.issued);
-    let fits = |id: &LeaseId| {
-        let phase = state.lease(id).map_or(Phase::Proposed, |lease| lease.phase);
-        match action {
-            Some(Action::Cosign) => phase == Phase::Proposed,
-            Some(Action::Start) => matches!(phase, Phase::Proposed | Phase::Authorized),
-            _ => true,
-        }
-    };
+    // Of a target that nothing occupies, whatever is open there is the newest.
+    let begins = action.filter(|_| !occupant);
+    let fits = |id: &LeaseId| begins.is_none_or(|action| is_possible(phase_of(state, id), action));
     let open = open_on(state, &target);
     let fitting: Vec<_> = open.iter().filter(|id| fits(id)).cloned().collect();
     let mut candidates = if fitting.is_empty() { open } else { fitting };

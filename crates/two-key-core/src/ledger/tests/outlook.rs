@@ -53,34 +53,36 @@ fn a_target_means_the_newest_lease_there_that_the_action_fits() {
 }
 
 #[test]
-fn who_only_looks_at_a_target_means_what_runs_there_and_not_what_is_proposed() {
+fn whoever_looks_at_a_target_means_what_occupies_it_whatever_is_proposed_beside_it() {
+    let (l, next) = (lease("L1"), lease("L2").yaml().replace("issued: 2026-11-23T00", "issued: 2026-11-23T01"));
     let mut s = Story::new(&rulebook());
-    s.rolls(&lease("L1")).proposes(&lease("N1"));
+    s.rolls(&l);
+    assert_eq!(s.step(|draft| draft.file("leases/L2.yaml", bytes(&next))), NONE);
     assert_eq!(resolve(&s.state, "web", None), is("L1"));
-    assert_eq!(resolve(&s.state, "web", Some(Action::Cosign)), is("N1"));
-    s.does("user1", lease("L1").stop(StopKind::Rollback, 1));
-    assert_eq!(resolve(&s.state, "web", None), is("N1"));
+    assert_eq!(resolve(&s.state, "web", Some(Action::Cosign)), is("L2"));
+    s.does("user1", l.stop(StopKind::Halt, 1));
+    assert_eq!(resolve(&s.state, "web", None), is("L1"), "a halted lease keeps its target");
+    s.does("user1", l.stop(StopKind::Rollback, 2));
+    assert_eq!(resolve(&s.state, "web", None), is("L2"), "nothing occupies it");
 }
 
 #[test]
-fn an_intent_means_what_its_action_is_possible_for_and_no_proposal_turns_a_stop_away() {
-    let with_intent = |id: &'static str, on: &'static str| lease(id).on(on).with("intent: fix");
+fn an_intent_means_what_a_stop_or_step_is_possible_for_whatever_else_is_proposed_for_it() {
+    let (l, other, third) = (lease("L1"), lease("M1").on("db"), lease("N1").on("mail"));
+    let (l, other, third) = (l.with("intent: fix"), other.with("intent: fix"), third.with("intent: fix"));
     let mut s = Story::new(&rulebook());
-    s.rolls(&with_intent("L1", "web")).proposes(&with_intent("M1", "db"));
-    let meant = |s: &Story, action| resolve(&s.state, "fix", action);
-    for stop in [Action::Halt, Action::Pause, Action::Rollback] {
-        assert_eq!(meant(&s, Some(stop)), is("L1"));
+    s.rolls(&l).proposes(&other);
+    let means = |s: &Story, action| resolve(&s.state, "fix", action);
+    for action in [Action::Halt, Action::Pause, Action::Rollback, Action::Promote] {
+        assert_eq!(means(&s, Some(action)), is("L1"), "{action}");
     }
-    assert_eq!((meant(&s, Some(Action::Cosign)), meant(&s, Some(Action::Promote))), (is("M1"), is("L1")));
-    // Who only looks may mean either.
-    assert_eq!(meant(&s, None), one_of(["L1", "M1"]));
-    // Keys were turned for both now.
-    let other = with_intent("M1", "db");
-    s.does("user1", other.cosign());
-    assert_eq!(meant(&s, Some(Action::Halt)), one_of(["L1", "M1"]));
-    // What has ended is meant by nobody while another has not.
-    s.does("user1", other.stop(StopKind::Withdraw, 2));
-    assert_eq!((meant(&s, Some(Action::Halt)), meant(&s, None)), (is("L1"), is("L1")));
+    assert_eq!((means(&s, None), means(&s, Some(Action::Cosign))), (is("L1"), is("M1")));
+    // Withdrawn, it has ended.
+    s.does("user1", other.stop(StopKind::Withdraw, 1));
+    assert_eq!((means(&s, Some(Action::Halt)), means(&s, None)), (is("L1"), is("L1")));
+    // Where keys were turned for both, the stop is to name one.
+    s.rolls(&third);
+    assert_eq!(means(&s, Some(Action::Halt)), one_of(["L1", "N1"]));
 }
 
 #[test]

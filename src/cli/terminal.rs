@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it says so.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
+/// What others are waited for longer than this is said.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
+
 /// How a verb prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
@@ -238,6 +241,28 @@ pub fn patiently<T>(what: &str, act: impl FnOnce() -> T) -> T {
         drop(done);
         outcome
     })
+}
+
+/// Does something that waits for others, saying so once where it takes long: who sees nothing does not know what is done already.
+pub fn telling_of_a_wait<T>(line: &str, act: impl FnOnce() -> T) -> T {
+    let (done, waits) = mpsc::channel::<()>();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            if waits.recv_timeout(ANSWERS_WITHIN) == Err(mpsc::RecvTimeoutError::Timeout) {
+                remark(line);
+            }
+        });
+        let outcome = act();
+        drop(done);
+        outcome
+    })
+}
+
+/// What is said of a remote that is waited for.
+pub fn no_answer_yet(remote: &str) -> String {
+    format!(
+        "{remote} has not answered yet; what was signed here is kept if you interrupt this (Ctrl-C): git two-key status"
+    )
 }
 
 /// Writes over the line on standard error that says how far something is.

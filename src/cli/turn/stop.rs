@@ -3,6 +3,8 @@
 //! A stop is never held up: not by a missing pin, a shallow or stale clone, a ledger that cannot be folded, a branch that
 //! moved on or that nobody may push to. What cannot be known is warned about, and the stop is made all the same.
 
+use std::time::Duration;
+
 use super::{
     Delivery, Flags, Signer, advance, carrier, effect, fold_on, forward,
     push::{merge, not_on_main, say_pushed, words_of},
@@ -16,7 +18,7 @@ use crate::{
         governed::{Which, unverified_branch, unverified_tip},
         ground::Ground,
         session::Session,
-        terminal::{remark, say},
+        terminal::{interactive, remark, say, telling_of_a_wait},
     },
     git::{GitError, PushOptions, RefUpdate, Repository, config, mirrored},
     ledger::{self, Hypothesis, State},
@@ -26,6 +28,9 @@ use crate::{
 
 /// How often main is tried before a stop goes under its own name, where no other push comes before it.
 const TRIES: u32 = 2;
+/// How long a remote may take for each answer about a stop where nobody sits at a terminal, who could be asked for a password or
+/// end the wait.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is known where the stop is built.
 enum StopBasis {
@@ -304,6 +309,9 @@ impl Site {
             // What keeps it from being kept here must not keep it from being delivered.
             (Err(error), Some(_)) => self.remarks.push(format!("warning: the stop could not be kept here: {error}")),
         }
+        if destination.is_none() && self.repo.worktree().is_none() && self.repo.remotes()?.is_empty() {
+            return self.keep_here(&stop, signer, statement);
+        }
         let on_branch = self.keep(&stop, *base);
         account::note(|account| account.signed.push(forward::signed(signer, statement, Some(commit))));
         let signed = format!("{}: {} ({})", signer.principal, report::subject_line(statement), commit.short());
@@ -323,6 +331,21 @@ impl Site {
             self.tag(commit, made.who)?;
         }
         say(&self.push_line(flags, &made)?);
+        Ok(())
+    }
+
+    /// Puts a stop that was made on the server itself where a push puts one that waits beside main: nothing moves main here but a
+    /// push, and appliers look there.
+    fn keep_here(&mut self, stop: &SignedStop, signer: &Signer, statement: &Statement) -> Result<(), Failure> {
+        let name = stop.put(&self.repo)?;
+        stop.take_out(&self.repo);
+        account::note(|account| account.signed.push(forward::signed(signer, statement, Some(stop.commit))));
+        self.say_what_it_does();
+        say(&format!("{}: {} ({})", signer.principal, report::subject_line(statement), stop.commit.short()));
+        say(&format!(
+            "kept here as {name}, where appliers look; the next vote from a clone carries it over to {}",
+            self.branch_name()
+        ));
         Ok(())
     }
 
@@ -386,6 +409,17 @@ impl Site {
     /// Pushes the stop to main; if main will not have it, to its own ref. Where nobody can say here what main is, it goes to
     /// its own ref first: there every applier finds it, whatever becomes of main.
     fn push(&mut self, remote: &str, made: &StopToPush<'_>) -> Result<(), Failure> {
+        if !interactive() {
+            self.repo = self.repo.clone().with_patience(PATIENCE);
+        }
+        let waits = format!(
+            "STOP SIGNED, NOT ON THE SERVER YET: {remote} has not answered so far; the stop is kept in this clone, and this \
+             delivers it:\n  git two-key sync"
+        );
+        telling_of_a_wait(&waits, || self.push_or_say_why(remote, made))
+    }
+
+    fn push_or_say_why(&mut self, remote: &str, made: &StopToPush<'_>) -> Result<(), Failure> {
         let first = matches!(self.known, StopBasis::Files(..)).then(|| made.stop.push(&self.repo, remote));
         let why = match self.push_to_main(remote, made) {
             Ok(()) => {

@@ -66,6 +66,9 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     // An interrupt ends Git first, and then what is half made is taken away.
     let _held = hold_interrupts();
     let cloned = Repository::clone_for_people(&place.folder, &args.url, &name, ORIGIN);
+    if interrupt_came() {
+        let _ = fs::remove_dir_all(&folder);
+    }
     let repo = cloned.map_err(|error| {
         Failure::Undecided(error.refusal().hint("compare the address with that of whoever gave you the root"))
     })?;

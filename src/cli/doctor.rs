@@ -9,7 +9,7 @@ use crate::{
     follower::{clocks, records},
     git::{self, Base, Flaw, GitError, Hook, Repository, config, refspecs},
     ledger,
-    model::{CLOCK_TOLERANCE, Oid, Refusal, refs},
+    model::{CLOCK_TOLERANCE, Oid, Reason, Refusal, refs},
     report::{self, DoctorView, SetUpProblem},
 };
 
@@ -485,6 +485,11 @@ fn hooks(chart: &mut Chart, repo: &Repository) -> Result<(), Failure> {
             match hook {
                 Hook::PrePush => match repo.free_for_hook(*hook) {
                     Ok(()) => chart.fixable("hook", message, Mend::InstallHook),
+                    Err(Refusal { reason: Reason::Ambiguous, message: why, .. }) => {
+                        let own = repo.common_dir().join("hooks");
+                        let mend = format!("git config core.hooksPath '{}' && git two-key hook install", own.display());
+                        chart.note("hook", format!("{message}; {why}"), mend);
+                    }
                     Err(Refusal { message: why, hint, .. }) => {
                         chart.note("hook", format!("{message}; {why}"), hint.unwrap_or_default());
                     }

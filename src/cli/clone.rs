@@ -19,6 +19,7 @@ use super::{
 use crate::{
     git::{Repository, SigningKey, config, mirrored, refspecs},
     model::{Oid, Reason, Refusal, refs},
+    process::{hold_interrupts, interrupt_came},
     report,
 };
 
@@ -62,16 +63,23 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         let refusal = Refusal::new(Reason::Ambiguous, "there is something already");
         return Err(Failure::refused(name.display().to_string(), refusal.hint("name another folder after the URL")));
     }
+    // An interrupt ends Git first, and then what is half made is taken away.
+    let _held = hold_interrupts();
     let cloned = Repository::clone_for_people(&place.folder, &args.url, &name, ORIGIN);
+    if interrupt_came() {
+        let _ = fs::remove_dir_all(&folder);
+    }
     let repo = cloned.map_err(|error| {
         Failure::Undecided(error.refusal().hint("compare the address with that of whoever gave you the root"))
     })?;
     let joined = join(args, place, &repo, &folder);
-    if joined.is_err() {
+    if joined.is_err() || interrupt_came() {
         // Nobody is to work in a clone that is not what it was taken for.
         let _ = fs::remove_dir_all(&folder);
+        joined?;
+        return Err(Failure::undecided(Reason::NotTaken, "interrupted; nothing is left behind"));
     }
-    joined
+    Ok(())
 }
 
 /// The folder that Git would make of an address.
@@ -95,6 +103,7 @@ fn join(args: &Args, place: &Place, repo: &Repository, folder: &Path) -> Result<
         }
         other => other,
     })?;
+    turn::warn_of_what_was_before(repo, root)?;
     repo.set_config(config::ROOT, &args.root)?;
     let branch = unverified_branch(repo);
     repo.fetch(ORIGIN, refs::short(&branch))?;

@@ -1,14 +1,14 @@
 //! `doctor`: what is wrong with this set-up, and the command that fixes it.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, time::Duration};
 
 use clap::Args as ClapArgs;
 
 use crate::{
     follower::{clocks, follow::MAX_STALENESS, records},
-    git::{self, Base, Flaw, GitError, Hook, Repository, refspecs},
+    git::{self, Base, Flaw, GitError, Hook, Repository, config, refspecs},
     ledger,
-    model::{CLOCK_TOLERANCE, Oid, refs},
+    model::{CLOCK_TOLERANCE, Oid, Reason, Refusal, refs},
     push::{ASIDE, GOVERNED},
     report::{self, DoctorView, SetUpProblem},
 };
@@ -26,6 +26,8 @@ use super::{
     turn,
 };
 
+/// How long each remote may take to answer.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(3);
 /// How long an applier may take to record a transition that is in force, in seconds: as long as it may be without its remote.
 const APPLIER_TOLERANCE: u64 = MAX_STALENESS.as_secs();
 
@@ -111,8 +113,11 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let mut mended = Vec::new();
     if args.fix {
         for mend in chart.problems.iter().filter_map(|complaint| complaint.fix.as_ref()) {
-            mend.apply(&repo)?;
-            mended.push(mend.command());
+            // What cannot be mended is found again, with the command.
+            match mend.apply(&repo) {
+                Ok(()) => mended.push(mend.command()),
+                Err(failure) => failure.lines("doctor").iter().for_each(|lines| terminal::remark(lines)),
+            }
         }
         if !mended.is_empty() {
             chart = examine(place, &repo)?;
@@ -424,7 +429,14 @@ fn signing(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
 }
 
 fn remote(chart: &mut Chart, session: &Session) -> Result<(), Failure> {
+    let asks = !session.repo.is_off(config::FETCH)?;
     for remote in session.repo.remotes()? {
+        if asks
+            && let Err(error) =
+                session.repo.clone().with_deadline(ANSWERS_WITHIN).ls_remote(&remote, &[&session.branch])
+        {
+            chart.note("remote", error.to_string(), format!("see what is wrong with it: git ls-remote {remote}"));
+        }
         let key = format!("remote.{remote}.fetch");
         let already = session.repo.config_all(&key)?;
         let onto_ours = |refspec: &String| refspec.contains(":refs/two-key/") || refspec.contains(":refs/notes/");
@@ -478,7 +490,17 @@ fn hooks(chart: &mut Chart, repo: &Repository) -> Result<(), Failure> {
         if !installed(&repo.hook_path(*hook)?) {
             let message = format!("the {} hook is not installed: {why}", hook.name());
             match hook {
-                Hook::PrePush => chart.fixable("hook", message, Mend::InstallHook),
+                Hook::PrePush => match repo.free_for_hook(*hook) {
+                    Ok(()) => chart.fixable("hook", message, Mend::InstallHook),
+                    Err(Refusal { reason: Reason::Ambiguous, message: why, .. }) => {
+                        let own = repo.common_dir().join("hooks");
+                        let mend = format!("git config core.hooksPath '{}' && git two-key hook install", own.display());
+                        chart.note("hook", format!("{message}; {why}"), mend);
+                    }
+                    Err(Refusal { message: why, hint, .. }) => {
+                        chart.note("hook", format!("{message}; {why}"), hint.unwrap_or_default());
+                    }
+                },
                 _ => chart.note("hook", message, "git two-key hook install"),
             }
         }

@@ -237,7 +237,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     if format == Format::Json && line.verb.writes() {
         account::begin();
     }
-    if line.verb.writes() {
+    if line.verb.writes() || matches!(line.verb, Verb::Clone(_)) {
         process::heed_interrupts();
     }
     let outcome = panic::catch_unwind(|| line.verb.run(&place));

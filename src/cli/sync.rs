@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place, account, governed, kept, signers,
-    terminal::{remark, say},
+    terminal::{LATE, if_late, no_answer_yet, remark, say},
     turn::{self, Consent, Local, effect, stops::Undelivered},
 };
 use crate::{
@@ -38,9 +38,12 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let repo = place.repository()?;
     let (name, remote) = governed::watched(&repo, args.remote.as_deref())?;
     let branch = format!("refs/heads/{name}");
-    let fetched = repo.fetch(&remote, &name);
-    // Whatever becomes of the rest, and where nothing can be verified too.
-    let undelivered = turn::stops::deliver(&repo, &remote, &branch)?;
+    let (fetched, undelivered) = if_late(LATE, &no_answer_yet(&remote), || {
+        let fetched = repo.fetch(&remote, &name);
+        // Whatever becomes of the rest, and where nothing can be verified too.
+        (fetched, turn::stops::deliver(&repo, &remote, &branch))
+    });
+    let undelivered = undelivered?;
     fetched?;
     let theirs = repo
         .resolve(&mirrored(&remote, &branch))?

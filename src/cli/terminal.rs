@@ -20,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// How often it says so.
 const PROGRESS_EVERY: Duration = Duration::from_millis(200);
 
+/// After which time without an answer people are told that others are waited for.
+pub const LATE: Duration = Duration::from_secs(5);
+
 /// How a verb prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum Format {
@@ -253,6 +256,13 @@ pub fn if_late<T>(long: Duration, text: &str, act: impl FnOnce() -> T) -> T {
         drop(done);
         outcome
     })
+}
+
+/// What is said of a remote that is waited for.
+pub fn no_answer_yet(remote: &str) -> String {
+    format!(
+        "{remote} has not answered yet; what was signed here is kept if you interrupt this (Ctrl-C): git two-key status"
+    )
 }
 
 /// Writes over the line on standard error that says how far something is.

@@ -29,6 +29,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
         Failure::Usage(format!("`{}` is no full commit id: that is {digits} lower-case hexadecimal digits", args.root))
     })?;
     let (state, _) = turn::begin(&repo, root)?;
+    turn::warn_of_what_was_before(&repo, root)?;
     let before = repo.config(config::ROOT)?.filter(|before| *before != args.root);
     let keys = report::keys_text(&report::keys(&state, &[]));
     say(&format!("The root {root} of repository {} names these keys:\n\n{keys}", state.policy().get().repository));

@@ -4,7 +4,7 @@ use clap::Args as ClapArgs;
 
 use super::{
     Failure, Format, Place, account, governed,
-    terminal::say,
+    terminal::{LATE, if_late, no_answer_yet, say},
     turn::{self, outbox, stops, tags},
 };
 use crate::{
@@ -36,7 +36,7 @@ pub fn run(args: &Args, place: &Place) -> Result<(), Failure> {
     let (name, remote) = governed::watched(&repo, args.remote.as_deref())?;
     let branch = format!("{}{name}", refs::HEADS);
     // What the remote has by now is pushed, and no longer to be undone.
-    repo.fetch(&remote, &name)?;
+    if_late(LATE, &no_answer_yet(&remote), || repo.fetch(&remote, &name))?;
     let theirs = repo
         .resolve(&mirrored(&remote, &branch))?
         .ok_or_else(|| Failure::undecided(Reason::RefDeleted, format!("{remote} has no {name} to go back to")))?;

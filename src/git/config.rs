@@ -47,8 +47,12 @@ impl Repository {
 
     /// Whether a setting of ours that is on by default is switched off.
     pub fn is_off(&self, name: &str) -> Result<bool, GitError> {
-        let value = self.config(name)?;
-        Ok(value.is_some_and(|value| ["false", "no", "off", "0"].contains(&value.to_ascii_lowercase().as_str())))
+        match self.config(name)?.as_deref() {
+            None | Some("true") => Ok(false),
+            Some("false") => Ok(true),
+            // Git has more words for both, and refuses what is neither.
+            Some(_) => Ok(self.config_bool(name)? == Some(false)),
+        }
     }
 
     /// Whether some remote has promised to have what is not here: then Git asks it for that as it reads.

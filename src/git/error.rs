@@ -1,6 +1,9 @@
 //! Errors of Git and of the programs beside it.
 
-use crate::model::{Oid, Reason, Refusal};
+use crate::{
+    model::{Oid, Reason, Refusal},
+    process::seconds,
+};
 
 /// Why something could not be read or written. Never a verdict: what it leaves open is *undecided* (exit code 3).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,7 +105,7 @@ pub enum GitError {
         branch: String,
     },
     /// A program that was ended because it took too long.
-    #[error("`{command}` failed: it took longer than {} s", limit.as_secs_f64())]
+    #[error("`{command}` failed: it took longer than {}", seconds(*limit))]
     TimedOut {
         /// The program and its arguments.
         command: String,
@@ -175,7 +178,7 @@ pub enum Trouble {
     #[error("broke the connection off")]
     BrokenOff,
     /// No answer in time.
-    #[error("did not answer within {} s", .0.as_secs_f64())]
+    #[error("did not answer within {}", seconds(*.0))]
     Slow(std::time::Duration),
     /// An answer, and no repository.
     #[error("is no Git repository, or none that you may read")]

@@ -39,23 +39,28 @@ pub fn heed_interrupts() {
 
 /// While it is there, an interrupt does not end us.
 #[derive(Debug)]
-pub(super) struct HeldInterrupts(());
+pub struct HeldInterrupts(());
 
-impl HeldInterrupts {
-    pub(super) fn new() -> Self {
-        ends(false);
-        Self(())
-    }
+/// How many there are.
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// Where interrupts are heeded, has one wait until something that must not stay half done has been taken away.
+pub fn hold_interrupts() -> HeldInterrupts {
+    HELD.fetch_add(1, Ordering::SeqCst);
+    ends(false);
+    HeldInterrupts(())
 }
 
 impl Drop for HeldInterrupts {
     fn drop(&mut self) {
-        ends(true);
+        if HELD.fetch_sub(1, Ordering::SeqCst) == 1 {
+            ends(true);
+        }
     }
 }
 
-/// Whether an interrupt came.
-pub(super) fn came() -> bool {
+/// Whether an interrupt came. The program ends by it when the verb does.
+pub fn came() -> bool {
     signal() != 0
 }
 

@@ -20,7 +20,7 @@ use std::{
 };
 
 pub use exec::{Exec, answer};
-pub use interrupt::{end_if_interrupted, heed_interrupts};
+pub use interrupt::{came as interrupt_came, end_if_interrupted, heed_interrupts, hold_interrupts};
 use pipes::Pipes;
 use started::ProgramMark;
 
@@ -100,13 +100,18 @@ pub enum ProgramFailure {
     Failed(ExitStatus, String),
 }
 
+/// A limit in words. What is left of one that several share is not told to the nanosecond.
+pub fn seconds(limit: Duration) -> String {
+    format!("{} s", (limit.as_secs_f64() * 10.0).round() / 10.0)
+}
+
 impl fmt::Display for ProgramFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound => f.write_str("it cannot be run: there is no such program"),
             Self::Io(error) => write!(f, "it cannot be run: {error}"),
             Self::Interrupted => f.write_str("it was interrupted"),
-            Self::TooLong(limit) => write!(f, "it took longer than {} s", limit.as_secs_f64()),
+            Self::TooLong(limit) => write!(f, "it took longer than {}", seconds(*limit)),
             Self::TooMuch(most) => write!(f, "it said more than {most} bytes"),
             Self::Failed(status, complaint) if complaint.is_empty() => write!(f, "it ended with {status}"),
             Self::Failed(status, complaint) => write!(f, "it ended with {status}; it said: {complaint}"),
@@ -159,7 +164,7 @@ pub(crate) fn start(mut command: Command, job: Job) -> Result<Running, ProgramFa
         ProgramLimit { span, until: now() + span, mark }
     });
     // Whoever is asked for something may rather interrupt, from its first moment on.
-    let held = (audience == Audience::People).then(interrupt::HeldInterrupts::new);
+    let held = (audience == Audience::People).then(hold_interrupts);
     let mut child = command.spawn().map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => ProgramFailure::NotFound,
         _ => ProgramFailure::Io(error),

@@ -74,11 +74,13 @@ pub(super) fn policy_rows(now: &Policy, next: &Policy) -> Vec<PolicyRow> {
     rows
 }
 
-/// What a policy says, its keys by their fingerprints.
+/// What a policy says, its keys by their fingerprints, with the last day of those that have one of their own.
 fn values(policy: &Policy) -> Value {
     let mut values = policy::values(policy);
     for (id, principal) in &policy.principals {
-        let keys: Vec<_> = principal.keys.iter().map(|key| key.fingerprint().to_string()).collect();
+        let last_day = |key: &PublicKey| principal.last_days.get(&key.raw()).map(|day| format!(" until {day}"));
+        let key = |key: &PublicKey| format!("{}{}", key.fingerprint(), last_day(key).unwrap_or_default());
+        let keys: Vec<_> = principal.keys.iter().map(key).collect();
         values["principals"][id.as_str()]["keys"] = keys.into();
     }
     values

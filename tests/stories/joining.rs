@@ -1,6 +1,6 @@
 //! Joining a governance repository by one command, and waiting for what goes on in it.
 
-use std::{fs, path::PathBuf};
+use std::{fs, net::TcpListener, path::PathBuf};
 
 use crate::kit::{
     LEASE, Ran, World,
@@ -301,4 +301,79 @@ fn a_stop_of_a_target_where_nothing_runs_ends_no_proposal() {
     let world = World::rolling();
     let key = world.key_file("cp14").to_str().unwrap().to_owned();
     world.two_key(&["halt", "checkout-prod", "--key", &key]).exits(0).says("5 % → 0 %, halted");
+}
+
+#[test]
+fn a_root_in_the_middle_of_a_ledger_is_warned_of() {
+    let scene = Scene::rolling();
+    let says = "is not where this ledger begins";
+    let tip = scene.server_ref(MAIN);
+    let (clone, ran) = joined(&scene, "late", &["--root", &tip]);
+    ran.exits(0).says(&format!("warning: {tip} {says}"));
+    scene.world.two_key_in(&clone, &["trust", &scene.root]).exits(0).never_says(says);
+    let (_, ran) = joined(&scene, "whole", &["--root", &scene.root]);
+    ran.exits(0).never_says(says);
+}
+
+#[test]
+fn who_waits_for_a_remote_that_says_nothing_is_told_what_is_signed() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    let (clone, ran) = joined(&scene, "mine", &["--root", &scene.root]);
+    ran.exits(0);
+    let key = world.key_file("user1");
+    let halt = ["halt", LEASE, "--key", key.to_str().unwrap()];
+    // It takes the connection, and that is all.
+    let mute = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("git://{}/governance.git", mute.local_addr().unwrap());
+    let git = |args: &[&str]| world.run(&clone, "git", args, b"").exits(0);
+    git(&["remote", "set-url", "origin", &url]);
+    let ran = world.two_key_in(&clone, &halt).exits(3);
+    ran.says("STOP SIGNED, NOT ON THE SERVER: origin did not answer within 10 s")
+        .says("STOP SIGNED, NOT ON THE SERVER YET");
+    world.two_key_in(&clone, &["status", "--offline"]).says("NOT PUSHED: halt");
+    world.two_key_in(&clone, &["doctor"]).exits(1).says("remote: origin did not answer within 3 s");
+    git(&["remote", "set-url", "origin", scene.server.to_str().unwrap()]);
+    world.two_key_in(&clone, &["doctor"]).never_says("remote: ");
+    world.two_key_in(&clone, &["sync"]).exits(0).says("halted").never_says("has not answered");
+}
+
+#[test]
+fn a_stop_made_on_the_server_itself_goes_where_appliers_look() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    let key = world.key_file("user1");
+    let main = scene.server_ref(MAIN);
+    world
+        .two_key_in(&scene.server, &["halt", LEASE, "--key", key.to_str().unwrap()])
+        .exits(0)
+        .says("where appliers look");
+    assert_eq!(scene.server_ref(MAIN), main);
+    let (clone, ran) = joined(&scene, "mine", &["--root", &scene.root, "--key", key.to_str().unwrap()]);
+    ran.exits(0);
+    assert_eq!(scene.on_server(&["for-each-ref", "refs/two-key/stops"]).out.lines().count(), 1);
+    // It is in force with the next that goes to main.
+    world.two_key_in(&clone, &["sync"]).exits(0).says("halted");
+    assert_ne!(scene.server_ref(MAIN), main);
+}
+
+#[test]
+fn switches_are_read_as_git_reads_them() {
+    let scene = Scene::rolling();
+    let key = scene.world.key_file("user2");
+    let (clone, ran) = joined(&scene, "mine", &["--root", &scene.root, "--key", key.to_str().unwrap()]);
+    ran.exits(0);
+    let main = scene.server_ref(MAIN);
+    let promote = |value: &str| {
+        scene.world.run(&clone, "git", &["config", "two-key.push", value], b"").exits(0);
+        scene.world.two_key_in(&clone, &["promote", LEASE])
+    };
+    let before = scene.world.run(&clone, "git", &["rev-parse", "main"], b"").out;
+    assert_ne!(promote("never").says("bad boolean config value").never_says("internal").code, 0);
+    assert_eq!(scene.world.run(&clone, "git", &["rev-parse", "main"], b"").out, before);
+    promote("").exits(0).says("NOT PUSHED");
+    assert_eq!(scene.server_ref(MAIN), main);
+    scene.world.two_key_in(&clone, &["undo"]).exits(0);
+    promote("yes").exits(0).says("pushed to origin");
+    assert_ne!(scene.server_ref(MAIN), main);
 }

@@ -17,7 +17,7 @@ pub mod tags;
 
 use jiff::Timestamp;
 
-use super::{Failure, session::Session, terminal::remark};
+use super::{Failure, governed::POLICY_PATH, session::Session, terminal::remark};
 use crate::{
     git::{Base, GitError, LeftOut, Memory, RefUpdate, Repository, Stuck},
     ledger::{self, State, StepReport},
@@ -55,6 +55,21 @@ pub fn begin(repo: &Repository, root: Oid) -> Result<(State, StepReport), Failur
     let step = repo.steps(Base::Root(root), root).map_err(missing)?.next().transpose().map_err(missing)?;
     let step = step.ok_or(GitError::MissingObject(root))?;
     ledger::begin(&step).map_err(|error| Failure::refused(format!("root {root}"), error.refusal))
+}
+
+/// Warns where a root is not where its ledger begins: what was in force before it is not known then.
+pub fn warn_of_what_was_before(repo: &Repository, root: Oid) -> Result<(), Failure> {
+    let mut objects = repo.objects()?;
+    for parent in objects.links(root)?.parents {
+        // A shallow clone does not have it.
+        if matches!(objects.file_at(parent, POLICY_PATH), Ok(Some(_))) {
+            remark(&format!(
+                "warning: {root} is not where this ledger begins: there is a policy before it, in {parent}, and nothing that was in \
+                 force then counts here; compare it with the root that you were given"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The state at a tip that a remote has, by what is remembered.

@@ -16,7 +16,7 @@ use crate::{
     cli::{
         Failure, account,
         session::Session,
-        terminal::{self, remark, say},
+        terminal::{self, LATE, if_late, no_answer_yet, remark, say},
     },
     git::{GitError, NewCommit, PushOptions, PushOutcome, RefUpdate, Repository, SignWith, mirrored},
     ledger::{State, StepReport},
@@ -303,7 +303,8 @@ impl BranchPush<'_> {
         let mut refspecs = vec![format!("{}:{}", session.tip, session.branch)];
         refspecs.extend(tags.iter().map(|name| format!("{name}:{name}")));
         let options = PushOptions { atomic: true, options: self.options.clone(), ..PushOptions::default() };
-        session.repo.push(self.remote, &refspecs, &options).map_err(|error| self.unreached(&error))
+        let answer = if_late(LATE, &no_answer_yet(self.remote), || session.repo.push(self.remote, &refspecs, &options));
+        answer.map_err(|error| self.unreached(&error))
     }
 
     /// What was made stays, and can be pushed later.

@@ -28,8 +28,6 @@ use crate::{
 
 /// How often main is tried before a stop goes under its own name, where no other push comes before it.
 const TRIES: u32 = 2;
-/// After which time without an answer a person is told that the stop is not on the server yet.
-const LATE: Duration = Duration::from_secs(5);
 /// How long one attempt to reach the server may take where no person waits for it.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -310,6 +308,9 @@ impl Site {
             // What keeps it from being kept here must not keep it from being delivered.
             (Err(error), Some(_)) => self.remarks.push(format!("warning: the stop could not be kept here: {error}")),
         }
+        if destination.is_none() && self.repo.worktree().is_none() && self.repo.remotes()?.is_empty() {
+            return self.keep_here(&stop, signer, statement);
+        }
         let on_branch = self.keep(&stop, *base);
         account::note(|account| account.signed.push(forward::signed(signer, statement, Some(commit))));
         let signed = format!("{}: {} ({})", signer.principal, report::subject_line(statement), commit.short());
@@ -329,6 +330,21 @@ impl Site {
             self.tag(commit, made.who)?;
         }
         say(&self.push_line(flags, &made)?);
+        Ok(())
+    }
+
+    /// Puts a stop that was made on the server itself where a push puts one that waits beside main: nothing moves main here but a
+    /// push, and appliers look there.
+    fn keep_here(&mut self, stop: &SignedStop, signer: &Signer, statement: &Statement) -> Result<(), Failure> {
+        let name = stop.put(&self.repo)?;
+        stop.take_out(&self.repo);
+        account::note(|account| account.signed.push(forward::signed(signer, statement, Some(stop.commit))));
+        self.say_what_it_does();
+        say(&format!("{}: {} ({})", signer.principal, report::subject_line(statement), stop.commit.short()));
+        say(&format!(
+            "kept here as {name}, where appliers look; the next vote from a clone carries it over to {}",
+            self.branch_name()
+        ));
         Ok(())
     }
 
@@ -399,7 +415,7 @@ impl Site {
         let text = format!(
             "STOP SIGNED, NOT ON THE SERVER YET: {remote} does not answer; the stop is kept here, and delivered by: git two-key sync"
         );
-        let pushed = terminal::if_late(LATE, &text, || self.push(remote, made));
+        let pushed = terminal::if_late(terminal::LATE, &text, || self.push(remote, made));
         self.repo = patient;
         pushed
     }

@@ -49,6 +49,13 @@ impl SignedStop {
         repo.keep_local(self.name(), self.commit, "two-key: stop")
     }
 
+    /// Puts it under its own name in this repository, which others fetch from.
+    pub fn put(&self, repo: &Repository) -> Result<String, GitError> {
+        let name = refs::of_stop(refs::STOPS, self.lease.as_ref(), self.commit);
+        repo.update_refs(&[RefUpdate::create(name.clone(), self.commit)], "two-key: stop")?;
+        Ok(name)
+    }
+
     /// Takes it out again, because a remote's branch has it, or it is none there. Where it cannot be taken out, it is not taken
     /// for undelivered either.
     pub fn take_out(&self, repo: &Repository) {

@@ -87,5 +87,5 @@ pub use stuck::Stuck;
 pub use tree::{Node, Tree};
 pub use version::{OLDEST, version};
 pub use walk::Base;
-pub use worktree::LeftOut;
+pub use worktree::{LeftOut, NotBroughtUp};
 pub use write::{NewCommit, SignWith, Who};

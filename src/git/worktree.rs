@@ -22,7 +22,22 @@ pub struct LeftOut {
     /// Where.
     pub path: String,
     /// Why.
-    pub error: GitError,
+    pub why: NotBroughtUp,
+}
+
+/// Why a path was not brought up to date.
+#[derive(Debug)]
+pub enum NotBroughtUp {
+    /// Somebody edited it and has not committed that: committed as it is, it would take back what others changed.
+    Edited,
+    /// Git could not.
+    Failed(GitError),
+}
+
+impl From<GitError> for NotBroughtUp {
+    fn from(error: GitError) -> Self {
+        Self::Failed(error)
+    }
 }
 
 impl Repository {
@@ -56,8 +71,8 @@ impl Repository {
     /// Brings paths of this worktree up to date; those are returned with which that failed.
     fn bring_up_all(&self, changes: &[ChangedPath]) -> Vec<LeftOut> {
         let left_out = |change: &ChangedPath| {
-            let error = self.bring_up(change).err()?;
-            Some(LeftOut { path: String::from_utf8_lossy(&change.path).into_owned(), error })
+            let why = self.bring_up(change).err()?;
+            Some(LeftOut { path: String::from_utf8_lossy(&change.path).into_owned(), why })
         };
         changes.iter().filter_map(left_out).collect()
     }
@@ -125,7 +140,7 @@ impl Repository {
     }
 
     /// Brings one path of this worktree up to date. What somebody has staged or edited stays.
-    fn bring_up(&self, change: &ChangedPath) -> Result<(), GitError> {
+    fn bring_up(&self, change: &ChangedPath) -> Result<(), NotBroughtUp> {
         let path = path_from(change.path.clone());
         let staged = self.run(&["ls-files", "--stage", "-z", "--"]).arg(&path).bytes()?;
         let staged = staged.split(|byte| *byte == b' ').nth(1).map(String::from_utf8_lossy);
@@ -141,15 +156,16 @@ impl Repository {
             self.run(&["update-index", "--add", "--replace", "-z", "--index-info"]).input(input).bytes()?;
         }
         if staged != change.old || in_folder != change.old || self.link_on_the_way(&self.top().join(&path)).is_some() {
-            // Already as it should be, or edited: then Git shows it as changed, which it is.
-            return Ok(());
+            let is_edited = [staged, in_folder].iter().any(|found| *found != change.old && *found != change.new);
+            return if is_edited { Err(NotBroughtUp::Edited) } else { Ok(()) };
         }
         if change.new.is_some() {
-            self.run(&["checkout-index", "-f", "-u", "--"]).arg(&path).bytes().map(drop)
+            self.run(&["checkout-index", "-f", "-u", "--"]).arg(&path).bytes()?;
         } else {
             let file = self.top().join(&path);
-            std::fs::remove_file(&file).map_err(|error| GitError::io(format!("removing {}", file.display()), error))
+            std::fs::remove_file(&file).map_err(|error| GitError::io(format!("removing {}", file.display()), error))?;
         }
+        Ok(())
     }
 
     /// The id of the file at a path of the worktree, after Git's own filters.

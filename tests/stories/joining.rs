@@ -377,3 +377,29 @@ fn switches_are_read_as_git_reads_them() {
     promote("yes").exits(0).says("pushed to origin");
     assert_ne!(scene.server_ref(MAIN), main);
 }
+
+#[test]
+fn what_others_changed_under_somebodys_edit_is_named() {
+    let scene = Scene::rolling();
+    let world = &scene.world;
+    let change = |text: &str| {
+        world.commit_file("NOTES", text, "Note");
+        scene.push(&["main"]).exits(0);
+    };
+    change("one\n");
+    let (clone, ran) = joined(&scene, "mine", &["--root", &scene.root]);
+    ran.exits(0);
+    let says = "warning: NOTES has changes of yours that are not committed, and others changed it";
+    change("two\n");
+    world.two_key_in(&clone, &["sync"]).exits(0).never_says(says);
+    assert_eq!(fs::read_to_string(clone.join("NOTES")).unwrap(), "two\n");
+    fs::write(clone.join("NOTES"), "two\nmine\n").unwrap();
+    change("three\n");
+    world.two_key_in(&clone, &["sync"]).exits(0).says(says).says("git diff HEAD -- NOTES");
+    assert_eq!(fs::read_to_string(clone.join("NOTES")).unwrap(), "two\nmine\n");
+    // Whoever has the same change already loses nothing.
+    fs::write(clone.join("NOTES"), "four\n").unwrap();
+    world.run(&clone, "git", &["add", "NOTES"], b"").exits(0);
+    change("four\n");
+    world.two_key_in(&clone, &["sync"]).exits(0).never_says(says);
+}

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use super::{Failure, governed::POLICY_PATH, session::Session, terminal::remark};
 use crate::{
-    git::{Base, GitError, LeftOut, Memory, RefUpdate, Repository, Stuck},
+    git::{Base, GitError, LeftOut, Memory, NotBroughtUp, RefUpdate, Repository, Stuck},
     ledger::{self, State, StepReport},
     model::{Oid, Reason, Refusal, refs},
     report,
@@ -104,11 +104,19 @@ pub fn advance(repo: &Repository, update: &RefUpdate, reason: &str) -> Result<()
     Ok(())
 }
 
-/// Names paths that are not in the worktree.
+/// Names paths that were not brought up to date in the worktree.
 pub fn say_left_out(paths: Vec<LeftOut>) {
-    for LeftOut { path, error } in paths {
+    for LeftOut { path, why } in paths {
         let path = report::escaped(&path);
-        remark(&format!("warning: {path} is left out of the worktree: {}", error.refusal().message));
+        remark(&match why {
+            NotBroughtUp::Failed(error) => {
+                format!("warning: {path} is left out of the worktree: {}", error.refusal().message)
+            }
+            NotBroughtUp::Edited => format!(
+                "warning: {path} has changes of yours that are not committed, and others changed it: committed as it is, it takes \
+                 theirs back; merge them first: git diff HEAD -- {path}"
+            ),
+        });
     }
 }
 

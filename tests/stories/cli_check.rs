@@ -167,7 +167,7 @@ fn each_thing_that_is_wrong_comes_with_what_mends_it() {
     complains("hook", "git two-key hook install");
     fs::rename(world.repo().join("kept"), world.repo().join(".git/hooks/pre-push")).unwrap();
     world.two_key(&["doctor"]).exits(0);
-    world.git(&["remote", "add", "origin", "/nowhere"]);
+    add_remote(&world);
     let notes = "+refs/notes/two-key/*:refs/two-key-remote/origin/notes/two-key/*";
     let ours = "+refs/two-key/*:refs/two-key-remote/origin/two-key/*";
     world.git(&["config", "--add", "remote.origin.fetch", ours]);
@@ -358,10 +358,17 @@ fn a_gate_that_sees_no_outage_in_time_or_is_asked_too_late_is_told_of() {
     check("9m").never_says("could not watch");
 }
 
+/// Gives a clone a remote that answers.
+fn add_remote(world: &World) {
+    let remote = world.path().join("remote.git");
+    world.git(&["init", "--quiet", "--bare", remote.to_str().unwrap()]);
+    world.git(&["remote", "add", "origin", remote.to_str().unwrap()]);
+}
+
 #[test]
 fn fix_mends_settings_the_hook_and_false_tags_and_nothing_else() {
     let world = healthy();
-    world.git(&["remote", "add", "origin", "/nowhere"]);
+    add_remote(&world);
     world.git(&["config", "--add", "remote.origin.fetch", "+refs/two-key/*:refs/two-key/*"]);
     fs::remove_file(world.repo().join(".git/hooks/pre-push")).unwrap();
     world.commit_file(&lease_file(), &lease(LEASE), "Propose a lease");

@@ -156,7 +156,10 @@ impl Repository {
             self.run(&["update-index", "--add", "--replace", "-z", "--index-info"]).input(input).bytes()?;
         }
         if staged != change.old || in_folder != change.old || self.link_on_the_way(&self.top().join(&path)).is_some() {
-            let is_edited = [staged, in_folder].iter().any(|found| *found != change.old && *found != change.new);
+            let differs = |found: Option<Oid>| found != change.old && found != change.new;
+            // What is no plain file there (a link, a submodule, left out of a sparse checkout) is nobody's edit.
+            let is_plain = self.top().join(&path).symlink_metadata().is_ok_and(|file| file.is_file());
+            let is_edited = differs(staged) || (is_plain && differs(in_folder));
             return if is_edited { Err(NotBroughtUp::Edited) } else { Ok(()) };
         }
         if change.new.is_some() {

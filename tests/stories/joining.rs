@@ -397,6 +397,10 @@ fn what_others_changed_under_somebodys_edit_is_named() {
     change("three\n");
     world.two_key_in(&clone, &["sync"]).exits(0).says(says).says("git diff HEAD -- NOTES");
     assert_eq!(fs::read_to_string(clone.join("NOTES")).unwrap(), "two\nmine\n");
+    // A file that is not there has no changes of anybody's.
+    fs::remove_file(clone.join("NOTES")).unwrap();
+    change("three and a half\n");
+    world.two_key_in(&clone, &["sync"]).exits(0).never_says(says);
     // Whoever has the same change already loses nothing.
     fs::write(clone.join("NOTES"), "four\n").unwrap();
     world.run(&clone, "git", &["add", "NOTES"], b"").exits(0);
